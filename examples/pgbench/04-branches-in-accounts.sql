@@ -1,0 +1,1 @@
+select distinct bid from pgbench_accounts;

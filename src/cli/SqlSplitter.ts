@@ -1,0 +1,326 @@
+/**
+ * Splits SQL text into its statements, as psql does, without a server.
+ *
+ * It follows the rules of PostgreSQL's lexer (scan.l, and psqlscan.l for what ends a statement), with
+ * `standard_conforming_strings` on. A statement ends at a semicolon outside of quotes, comments, parentheses and a
+ * `BEGIN ATOMIC … END` body. Whether it is valid is for the server to say.
+ *
+ * A statement's text is a slice of the input: from its first token or block comment to its last. Block comments are
+ * kept, because hints for extensions and the marks of tracers live there; white space and `--` comments around the
+ * statement, and the semicolon, are not. A statement of comments alone is none.
+ *
+ * Time is linear in the length of the text, and nesting takes no stack.
+ *
+ * @since 0.1.0
+ */
+import { Result } from "effect"
+import { type SqlFileError, sqlFileError, type SqlFileErrorReason } from "./SqlFileError.ts"
+import { advance, type SqlPlace, startOf } from "./SqlPlace.ts"
+
+/**
+ * One statement, and where its text stands.
+ *
+ * @since 0.1.0
+ */
+export interface SqlStatement extends SqlPlace {
+  readonly text: string
+}
+
+/**
+ * A part of a file in its order: a statement, or a `--` comment that has a line of its own.
+ *
+ * @since 0.1.0
+ */
+export type SqlPiece =
+  | { readonly _tag: "Statement"; readonly statement: SqlStatement }
+  | { readonly _tag: "Comment"; readonly text: string; readonly place: SqlPlace }
+
+/**
+ * Splits a text into its statements. `file` names the text in errors.
+ *
+ * @since 0.1.0
+ */
+export const splitStatements = (
+  text: string,
+  file = "<sql>"
+): Result.Result<ReadonlyArray<SqlStatement>, SqlFileError> =>
+  Result.map(
+    splitPieces(text, file, () => false),
+    (pieces) => pieces.flatMap((piece) => (piece._tag === "Statement" ? [piece.statement] : []))
+  )
+
+/**
+ * Splits a text into its statements and the `--` comments between them.
+ *
+ * A comment for which `endsStatement` holds ends a statement as a semicolon would. It is asked about comments that have
+ * a line of their own, outside of quotes, block comments, parentheses and a function's body.
+ *
+ * @since 0.1.0
+ */
+export const splitPieces = (
+  text: string,
+  file: string,
+  endsStatement: (comment: string) => boolean
+): Result.Result<ReadonlyArray<SqlPiece>, SqlFileError> => {
+  const pieces: Array<SqlPiece> = []
+  const first = startOf(text)
+  let known = first
+  let open: Open | undefined
+
+  const placeOf = (offset: number): SqlPlace => (known = advance(text, known, offset))
+  const failAt = (offset: number, reason: SqlFileErrorReason, subject?: string) =>
+    Result.fail(sqlFileError(file, advance(text, known, offset), reason, subject))
+  const close = () => {
+    if (open?.hasToken === true) {
+      const { place, end } = open
+      pieces.push({ _tag: "Statement", statement: { ...place, text: text.slice(place.offset, end) } })
+    }
+    open = undefined
+  }
+
+  // Sent to the server, a zero byte would end the statement in its middle.
+  const zero = text.indexOf("\0")
+  if (zero >= 0) return failAt(zero, "ZeroByte")
+
+  let at = first.offset
+  while (at < text.length) {
+    const code = text.charCodeAt(at)
+    if (isSpace(code)) {
+      at++
+      continue
+    }
+    if (code === dash && text.charCodeAt(at + 1) === dash) {
+      const end = endOfLine(text, at)
+      if (isBetweenParts(open) && hasOwnLine(text, at, first.offset)) {
+        const comment = text.slice(at, end)
+        const ends = endsStatement(comment)
+        if (ends) close()
+        if (open?.hasToken !== true) pieces.push({ _tag: "Comment", text: comment, place: placeOf(at) })
+      }
+      at = end
+      continue
+    }
+    if (code === semicolon && isOutermost(open)) {
+      close()
+      at++
+      continue
+    }
+
+    const isComment = code === slash && text.charCodeAt(at + 1) === star
+    const end = isComment ? endOfBlockComment(text, at) : endOfToken(text, at, code)
+    if (end === unterminated) return failAt(at, ...unterminatedAt(text, at, code))
+    open ??= begin(placeOf(at))
+    open.end = end
+    if (!isComment) {
+      open.hasToken = true
+      if (isWordStart(code) && text.charCodeAt(end - 1) !== quote) {
+        const word = end - at > longestKeyword ? "" : text.slice(at, end).toLowerCase()
+        if (isCopyStream(open, word)) return failAt(at, "CopyStream", `copy ${open.previous} ${word}`.toUpperCase())
+        readWord(open, word)
+      } else if (code === backslash) {
+        return failAt(at, "PsqlCommand", psqlCommand(text, at))
+      } else {
+        readSymbol(open, code)
+      }
+    }
+    at = end
+  }
+  close()
+  return Result.succeed(pieces)
+}
+
+// What is known of the statement that is being read
+
+interface Open {
+  readonly place: SqlPlace
+  /** Behind the last token or block comment. */
+  end: number
+  hasToken: boolean
+  /** Open parentheses. */
+  parens: number
+  /** Open `BEGIN ATOMIC` and, inside of it, `CASE`. */
+  blocks: number
+  /** The first four words: enough for `create or replace function`. */
+  head: string
+  words: number
+  /** The last token: a word in lower case, or the first character of anything else. */
+  previous: string
+}
+
+const begin = (place: SqlPlace): Open => ({
+  place,
+  end: place.offset,
+  hasToken: false,
+  parens: 0,
+  blocks: 0,
+  head: "",
+  words: 0,
+  previous: ""
+})
+
+const isOutermost = (open: Open | undefined): boolean => open === undefined || (open.parens === 0 && open.blocks === 0)
+
+/** A header behind `;` counts even inside of parentheses: a missing `)` would swallow every query that follows. */
+const isBetweenParts = (open: Open | undefined): boolean =>
+  isOutermost(open) || (open?.blocks === 0 && open.previous === ";")
+
+const longestKeyword = "procedure".length
+const createsRoutine = /^create (or replace )?(function|procedure) /
+
+const readWord = (open: Open, word: string): void => {
+  if (open.words < 4) {
+    open.words++
+    open.head += `${word} `
+  }
+  // `as end` and `t.case` are names. `BEGIN` alone may be one too, so only `BEGIN ATOMIC` opens a body.
+  const isName = open.previous === "as" || open.previous === "."
+  if (open.parens === 0 && !isName) {
+    if (word === "atomic" && open.previous === "begin" && createsRoutine.test(open.head)) open.blocks++
+    else if (word === "case" && open.blocks > 0) open.blocks++
+    else if (word === "end" && open.blocks > 0) open.blocks--
+  }
+  open.previous = word
+}
+
+const readSymbol = (open: Open, code: number): void => {
+  if (code === openParen) open.parens++
+  else if (code === closeParen && open.parens > 0) open.parens--
+  open.previous = String.fromCharCode(code)
+}
+
+/** `COPY … FROM STDIN` and `TO STDOUT`; PostgreSQL's grammar takes each of the two words in both directions. */
+const isCopyStream = (open: Open, word: string): boolean =>
+  (word === "stdin" || word === "stdout") &&
+  (open.previous === "from" || open.previous === "to") &&
+  open.parens === 0 &&
+  open.head.startsWith("copy ")
+
+// Tokens: each function takes the offset of a token's first character and gives the offset behind its last
+
+const dash = 0x2d
+const slash = 0x2f
+const star = 0x2a
+const semicolon = 0x3b
+const backslash = 0x5c
+const quote = 0x27
+const doubleQuote = 0x22
+const dollar = 0x24
+const point = 0x2e
+const openParen = 0x28
+const closeParen = 0x29
+
+/** The token has no end. */
+const unterminated = -1
+
+const isSpace = (code: number): boolean => code === 0x20 || (code >= 0x09 && code <= 0x0d)
+const isNewline = (code: number): boolean => code === 0x0a || code === 0x0d
+const isDigit = (code: number): boolean => code >= 0x30 && code <= 0x39
+const isLetter = (code: number): boolean => (code >= 0x61 && code <= 0x7a) || (code >= 0x41 && code <= 0x5a)
+/** Every character beyond ASCII counts as a letter, the no-break space among them. */
+const isWordStart = (code: number): boolean => isLetter(code) || code === 0x5f || code >= 0x80
+const isTagPart = (code: number): boolean => isWordStart(code) || isDigit(code)
+const isWordPart = (code: number): boolean => isTagPart(code) || code === dollar
+
+const skip = (text: string, at: number, holds: (code: number) => boolean): number => {
+  let end = at
+  while (end < text.length && holds(text.charCodeAt(end))) end++
+  return end
+}
+
+const endOfLine = (text: string, at: number): number => skip(text, at, (code) => !isNewline(code))
+
+const hasOwnLine = (text: string, at: number, first: number): boolean => {
+  let from = at
+  while (isSpace(text.charCodeAt(from - 1)) && !isNewline(text.charCodeAt(from - 1))) from--
+  return from === first || isNewline(text.charCodeAt(from - 1))
+}
+
+/** Operators need no rule of their own: they end where `--` or a block comment begins, and hold no quote. */
+const endOfToken = (text: string, at: number, code: number): number => {
+  if (code === quote) return endOfQuoted(text, at, "'")
+  if (code === doubleQuote) return endOfQuoted(text, at, `"`)
+  if (code === dollar) return endOfDollar(text, at)
+  if (isDigit(code)) return endOfNumber(text, at)
+  if (!isWordStart(code)) return at + 1
+  const end = skip(text, at + 1, isWordPart)
+  const isEscapeString = end === at + 1 && (code === 0x65 || code === 0x45) && text.charCodeAt(end) === quote
+  return isEscapeString ? endOfEscapeString(text, end) : end
+}
+
+const endOfQuoted = (text: string, at: number, mark: "'" | `"`): number => {
+  let end = text.indexOf(mark, at + 1)
+  while (end >= 0 && text[end + 1] === mark) end = text.indexOf(mark, end + 2)
+  return end < 0 ? unterminated : end + 1
+}
+
+const endOfEscapeString = (text: string, at: number): number => {
+  const marks = /\\.?|''?/g
+  marks.lastIndex = at + 1
+  for (let mark = marks.exec(text); mark !== null; mark = marks.exec(text)) {
+    if (mark[0] !== "'") continue
+    // `E'a'`, a newline and `'b\'c'` are one string: its second part knows backslashes as well.
+    const next = startOfContinuation(text, marks.lastIndex)
+    if (next === undefined) return marks.lastIndex
+    marks.lastIndex = next + 1
+  }
+  return unterminated
+}
+
+const startOfContinuation = (text: string, at: number): number | undefined => {
+  let next = at
+  let hasNewline = false
+  while (next < text.length) {
+    const code = text.charCodeAt(next)
+    if (isSpace(code)) {
+      hasNewline ||= isNewline(code)
+      next++
+    } else if (code === dash && text.charCodeAt(next + 1) === dash) {
+      next = endOfLine(text, next)
+    } else {
+      break
+    }
+  }
+  return hasNewline && text.charCodeAt(next) === quote ? next : undefined
+}
+
+/** The `$tag$` that opens at an offset, if one does. */
+const dollarTag = (text: string, at: number): string | undefined => {
+  const end = isWordStart(text.charCodeAt(at + 1)) ? skip(text, at + 1, isTagPart) : at + 1
+  return text.charCodeAt(end) === dollar ? text.slice(at, end + 1) : undefined
+}
+
+const endOfDollar = (text: string, at: number): number => {
+  const tag = dollarTag(text, at)
+  if (tag === undefined) return skip(text, at + 1, isDigit)
+  const end = text.indexOf(tag, at + tag.length)
+  return end < 0 ? unterminated : end + tag.length
+}
+
+/** The point belongs to the number, because `end` behind a point of its own is a name: `case when a then 1. end`. */
+const endOfNumber = (text: string, at: number): number => {
+  const end = skip(text, at, isDigit)
+  return text.charCodeAt(end) === point ? skip(text, end + 1, isDigit) : end
+}
+
+const endOfBlockComment = (text: string, at: number): number => {
+  const marks = /\/\*|\*\//g
+  marks.lastIndex = at
+  let depth = 0
+  for (let mark = marks.exec(text); mark !== null; mark = marks.exec(text)) {
+    depth += mark[0] === "/*" ? 1 : -1
+    if (depth === 0) return marks.lastIndex
+  }
+  return unterminated
+}
+
+const unterminatedAt = (text: string, at: number, code: number): readonly [SqlFileErrorReason, string?] => {
+  if (code === slash) return ["UnterminatedComment"]
+  if (code === doubleQuote) return ["UnterminatedIdentifier"]
+  if (code === dollar) return ["UnterminatedDollarQuote", dollarTag(text, at) ?? ""]
+  return ["UnterminatedString"]
+}
+
+const psqlCommand = (text: string, at: number): string => {
+  const end = skip(text, at + 1, (code) => isLetter(code) || code === 0x5f)
+  return end > at + 1 ? text.slice(at, end) : text.slice(at, at + 2).trimEnd()
+}

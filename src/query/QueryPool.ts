@@ -1,0 +1,321 @@
+/**
+ * The contract of a pool, and what is built on it alone: running many queries at once.
+ *
+ * A pool lends a query a session of its own while the query runs. `all`, `stream` and `report` run many effects with
+ * bounded concurrency; the queries inside them belong to the run.
+ *
+ * - Each query of a run ends in exactly one of four ways: succeeded, failed, cancelled, skipped.
+ * - Interrupting a run interrupts its queries, on the server too; a run ends when the last of them has stopped.
+ * - A query inside another query's body joins that query's session and slot, and is part of its outcome. A run inside
+ *   a query's body is refused: it could wait for the session that its own query holds.
+ *
+ * @since 0.1.0
+ */
+import { Cause, Clock, Context, Effect, Exit, identity, Predicate, Stream } from "effect"
+import type { SqlClient } from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Outcome from "./Outcome.ts"
+import type { QueryError } from "./QueryError.ts"
+import type { QueryEvent } from "./QueryEvent.ts"
+import * as Report from "./Report.ts"
+import { CurrentRun, Run } from "./Run.ts"
+
+/**
+ * A query's hold on its session while it runs.
+ *
+ * @since 0.1.0
+ */
+export interface Unit {
+  /** Rows received so far. */
+  readonly rows: number
+  /** The columns of its latest result, where the pool reads them (`results: "text"`). */
+  readonly columns: ReadonlyArray<{ readonly name: string; readonly typeOid: number }> | undefined
+  /** The tag of its latest finished statement, such as `INSERT 0 3`, where the pool reads it. */
+  readonly command: string | undefined
+  /** Called with each NOTICE or WARNING, where the pool reads them. */
+  onNotice?: ((severity: string, message: string) => void) | undefined
+}
+
+/**
+ * What a pool has to know of a query.
+ *
+ * @since 0.1.0
+ */
+export interface QueryInfo {
+  readonly name: string
+  readonly options: {
+    /**
+     * `autocommit` (the default) lets each statement commit by itself; `transaction` makes the query one transaction,
+     * committed when it succeeds and rolled back otherwise.
+     */
+    readonly mode?: "autocommit" | "transaction" | undefined
+  }
+}
+
+/**
+ * Marks a query among other effects.
+ *
+ * @since 0.1.0
+ */
+export const QueryTypeId = "~querypool/query/Query"
+
+/** A query as its run sees it. */
+interface Runnable extends QueryInfo {
+  /** Runs it in a slot of the run, which the caller may hold for it already. */
+  readonly [QueryTypeId]: (pool: QueryPool["Service"], run: Run, holdsSlot: boolean) => AnyEffect
+}
+
+const isQuery = (effect: object): effect is Runnable => Predicate.hasProperty(effect, QueryTypeId)
+
+/**
+ * Lends sessions to queries. `PgQueryPool.layer` makes one on PostgreSQL.
+ *
+ * @since 0.1.0
+ */
+export class QueryPool extends Context.Service<
+  QueryPool,
+  {
+    /**
+     * Runs `body` on a session of its own and takes the session back however `body` ends. In the body of another
+     * query of this pool, `body` joins that query's session.
+     */
+    readonly use: <A, E, R>(
+      query: QueryInfo,
+      body: (sql: SqlClient, unit: Unit) => Effect.Effect<A, E, R>
+    ) => Effect.Effect<A, Exclude<E, SqlError> | QueryError, R>
+    /** As `use`, for a body that is a stream of rows: the session is lent until the stream ends. */
+    readonly stream: <A, E, R>(
+      query: QueryInfo,
+      body: (sql: SqlClient, unit: Unit) => Stream.Stream<A, E, R>
+    ) => Stream.Stream<A, Exclude<E, SqlError> | QueryError, R>
+    /** The name of the query of this pool whose body the context belongs to. */
+    readonly within: (context: Context.Context<never>) => string | undefined
+  }
+>()("querypool/query/QueryPool") {}
+
+type AnyEffect = Effect.Effect<unknown, unknown, unknown>
+
+/**
+ * What a run can be made of: a tuple, an array, a record or any iterable of effects, but not one effect (which is
+ * itself iterable, for `yield*`).
+ *
+ * @since 0.1.0
+ */
+export type Shape = (Iterable<AnyEffect> | Readonly<Record<string, AnyEffect>>) & {
+  readonly [Effect.TypeId]?: never
+}
+
+type Member<T> = Extract<T extends Iterable<infer M> ? M : T[keyof T], AnyEffect>
+
+type Value<M, Mode> =
+  M extends Effect.Effect<infer A, infer E, infer _R> ? (Mode extends "outcome" ? Outcome.Outcome<A, E> : A) : never
+
+type Values<T, Mode> =
+  T extends ReadonlyArray<unknown>
+    ? { -readonly [K in keyof T]: Value<T[K], Mode> }
+    : T extends Iterable<infer M>
+      ? Array<Value<M, Mode>>
+      : { -readonly [K in keyof T]: Value<T[K], Mode> }
+
+/**
+ * How a run goes about its work.
+ *
+ * @since 0.1.0
+ */
+export interface RunOptions {
+  /** How many queries run at once: an integer from 1. Default 5. */
+  readonly concurrency?: number | undefined
+  /** Called with everything that happens, as it happens. It must neither throw nor take long. */
+  readonly onEvent?: ((event: QueryEvent) => void) | undefined
+}
+
+const defaultConcurrency = 5
+
+/**
+ * Runs effects, at most `concurrency` at a time, and returns their results in the shape and order given: a tuple for
+ * a tuple, a record for a record, an array for any other iterable. An iterable is pulled as workers become free.
+ *
+ * By default the first failure interrupts the rest, on the server too, and is the failure of the run. With
+ * `mode: "outcome"` every effect is run and each result is an `Outcome`; a defect still ends the run.
+ *
+ * @since 0.1.0
+ */
+export const all = <const T extends Shape, const Mode extends "default" | "outcome" = "default">(
+  effects: T,
+  options?: (RunOptions & { readonly mode?: Mode | undefined }) | undefined
+): Effect.Effect<
+  Values<T, Mode>,
+  Mode extends "outcome" ? never : Effect.Error<Member<T>>,
+  Effect.Services<Member<T>> | QueryPool
+> => {
+  const run = Effect.suspend((): AnyEffect => {
+    const values: Array<unknown> = []
+    const keep = (value: unknown, index: number): void => {
+      values[index] = value
+    }
+    const step = options?.mode === "outcome" ? toOutcome : identity<AnyEffect>
+    return isIterable(effects)
+      ? Effect.as(runMembers(effects, step, keep, options), values)
+      : Effect.map(runMembers(Object.values<AnyEffect>(effects), step, keep, options), () =>
+          Object.fromEntries(Object.keys(effects).map((key, index) => [key, values[index]]))
+        )
+  })
+  // That the results have the shape of the effects is what the loop above does, and beyond what its types can say.
+  return run as Effect.Effect<Values<T, Mode>, never, Effect.Services<Member<T>> | QueryPool>
+}
+
+/**
+ * Runs effects as `all` does, all of them, and reports how each query ended and where the time went. It never fails
+ * for a query's failure, nor for a query's defect.
+ *
+ * @since 0.1.0
+ */
+export const report = <const T extends Shape>(
+  effects: T,
+  options?: RunOptions | undefined
+): Effect.Effect<Report.Report, never, Effect.Services<Member<T>> | QueryPool> => {
+  const run = Effect.suspend(() => {
+    const collector = Report.collector()
+    const onEvent = (event: QueryEvent): void => {
+      collector.add(event)
+      options?.onEvent?.(event)
+    }
+    const members = isIterable(effects) ? effects : Object.values<AnyEffect>(effects)
+    return Effect.map(
+      runMembers(members, Effect.exit, () => {}, { ...options, onEvent }),
+      () => collector.report()
+    )
+  })
+  // `Effect.exit` leaves the members' services as they are, but a loop over any members cannot name them.
+  return run as Effect.Effect<Report.Report, never, Effect.Services<Member<T>> | QueryPool>
+}
+
+/**
+ * Runs a stream of effects, at most `concurrency` at a time, and gives each with its outcome: as they end, or with
+ * `preserveOrder` in the order of the source. The source is pulled as workers become free, so memory is bounded by
+ * `concurrency`, whatever the number of queries. A failed query is an outcome, never a failure of the stream.
+ *
+ * @since 0.1.0
+ */
+export const stream = <Q extends AnyEffect, E2 = never, R2 = never>(
+  queries: Iterable<Q> | AsyncIterable<Q> | Stream.Stream<Q, E2, R2>,
+  options?: (RunOptions & { readonly preserveOrder?: boolean | undefined }) | undefined
+): Stream.Stream<
+  { readonly query: Q; readonly outcome: Outcome.Outcome<Effect.Success<Q>, Effect.Error<Q>> },
+  E2,
+  Effect.Services<Q> | R2 | QueryPool
+> =>
+  Stream.unwrap(
+    Effect.map(openRun(options), ({ run }) =>
+      toStream(queries).pipe(
+        Stream.mapEffect((query) => Effect.map(toOutcome(typed(query)), (outcome) => ({ query, outcome })), {
+          concurrency: run.concurrency,
+          unordered: options?.preserveOrder !== true
+        }),
+        Stream.provideService(CurrentRun, run)
+      )
+    )
+  )
+
+/** Workers that take the next member as they become free, until the source is empty or one of them fails. */
+const runMembers = (
+  members: Iterable<AnyEffect>,
+  step: (member: AnyEffect) => AnyEffect,
+  keep: (value: unknown, index: number) => void,
+  options: RunOptions | undefined
+): Effect.Effect<void, unknown, unknown> =>
+  Effect.scoped(
+    Effect.flatMap(openRun(options), ({ pool, run }) => {
+      if (run.listener !== undefined && Array.isArray(members)) {
+        for (const member of members) if (isQuery(member)) run.listener.announce(member, member.name)
+      }
+      const source = members[Symbol.iterator]()
+      let taken = 0
+      const worker = Effect.suspend(() => {
+        let next: IteratorResult<AnyEffect>
+        let index = 0
+        let holdsSlot = false
+        return Effect.whileLoop({
+          while: () => {
+            next = source.next()
+            index = taken++
+            return next.done !== true
+          },
+          body: () => {
+            const member = next.value
+            // The worker takes the slot of a member that is a query for it: the query would take it at a higher price.
+            if (!isQuery(member)) return step(member)
+            holdsSlot = run.slots.tryTake()
+            return step(member[QueryTypeId](pool, run, holdsSlot))
+          },
+          step: (value) => {
+            if (holdsSlot) run.slots.give()
+            holdsSlot = false
+            keep(value, index)
+          }
+        })
+      })
+      return Effect.forEach(Array.from({ length: run.concurrency }), () => worker, {
+        concurrency: "unbounded",
+        discard: true
+      }).pipe(Effect.ensuring(Effect.sync(() => source.return?.())), Effect.provideService(CurrentRun, run))
+    })
+  )
+
+/** A new run, which ends with the scope. */
+const openRun = Effect.fnUntraced(function* (options: RunOptions | undefined) {
+  const context = yield* Effect.context<QueryPool>()
+  const concurrency = options?.concurrency ?? defaultConcurrency
+  if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
+    return yield* Effect.die(
+      new RangeError(`Expected \`concurrency\` to be an integer from 1, got ${String(concurrency)}`)
+    )
+  }
+  const pool = Context.get(context, QueryPool)
+  const within = pool.within(context)
+  if (within !== undefined) {
+    return yield* Effect.die(
+      new Error(
+        `A run was started inside the body of query "${within}". It could wait for the session that this query ` +
+          `holds, so it is refused. Start the run outside, or run the queries one after the other inside the body: ` +
+          `they join its session`
+      )
+    )
+  }
+  const run = new Run(concurrency, yield* Clock.Clock, options?.onEvent)
+  const { listener } = run
+  if (listener !== undefined) {
+    listener.emit({ _tag: "RunStarted", at: listener.now(), concurrency })
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        listener.skipAnnounced()
+        listener.emit({ _tag: "RunEnded", at: listener.now() })
+      })
+    )
+  }
+  return { pool, run }
+})
+
+const toOutcome = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Outcome.Outcome<A, E>, never, R> =>
+  Effect.flatMap(Effect.exit(effect), (exit) => {
+    const outcome = Outcome.fromExit(exit)
+    if (outcome !== undefined) return Effect.succeed(outcome)
+    return Exit.isFailure(exit)
+      ? Effect.failCause(Cause.fromReasons(exit.cause.reasons.filter(Cause.isDieReason)))
+      : Effect.never
+  })
+
+/** Names the three types of an effect whose own type is a parameter. */
+const typed = <Q extends AnyEffect>(query: Q) =>
+  query as Effect.Effect<Effect.Success<Q>, Effect.Error<Q>, Effect.Services<Q>>
+
+const toStream = <Q, E, R>(
+  queries: Iterable<Q> | AsyncIterable<Q> | Stream.Stream<Q, E, R>
+): Stream.Stream<Q, E, R> => {
+  if (Stream.isStream(queries)) return queries
+  return Symbol.asyncIterator in queries
+    ? Stream.orDie(Stream.fromAsyncIterable(queries, identity))
+    : Stream.fromIterable(queries, { chunkSize: 1 })
+}
+
+const isIterable = (effects: Shape): effects is Shape & Iterable<AnyEffect> => Symbol.iterator in effects

@@ -1,0 +1,171 @@
+/**
+ * What became of a run: a fold of its events.
+ *
+ * Durations are milliseconds, with fractions.
+ *
+ * @since 0.1.0
+ */
+import type { Outcome } from "./Outcome.ts"
+import { lowerBound } from "./Plan.ts"
+import type { QueryEvent } from "./QueryEvent.ts"
+
+/**
+ * What became of one query.
+ *
+ * @since 0.1.0
+ */
+export interface QueryReport {
+  /** Counts the run's queries from 0 in the order they were handed over. */
+  readonly id: number
+  readonly name: string
+  readonly outcome: Outcome<unknown, unknown>["_tag"]
+  /** What it failed with. */
+  readonly error?: unknown
+  /** From the moment it was handed over until it had a slot and a session, or until its end if it never had. */
+  readonly waitedMillis: number
+  /** From having a session until its end; 0 if it never had one. */
+  readonly ranMillis: number
+  /** Rows that its last attempt received. */
+  readonly rows: number
+  /** How often it was tried; 0 if it was never started. */
+  readonly attempts: number
+  /** Which of the run's workers ran it, counted from 0, or `undefined` if none did. */
+  readonly worker: number | undefined
+  /** When it started, counted from the start of the run; `undefined` if it never did. */
+  readonly startedMillis: number | undefined
+  /** NOTICEs and WARNINGs of the server, in order, where the pool reads them. */
+  readonly notices: ReadonlyArray<{ readonly severity: string; readonly message: string }>
+}
+
+/**
+ * What became of a run.
+ *
+ * @since 0.1.0
+ */
+export interface Report {
+  /** In the order in which they were handed over. */
+  readonly queries: ReadonlyArray<QueryReport>
+  /** How many could run at once. */
+  readonly concurrency: number
+  /** From the start of the run to its last end. */
+  readonly makespanMillis: number
+  /**
+   * What no scheduler could have beaten, resting on `ranMillis` of the queries as they ran beside each other. For a
+   * comparison between runs take the durations of a serial one and `Plan.lowerBound`.
+   */
+  readonly lowerBoundMillis: number
+  /** `lowerBoundMillis / makespanMillis`: 1 is perfect. 1 for a run without queries. */
+  readonly efficiency: number
+}
+
+/**
+ * Collects the events of one run.
+ *
+ * @since 0.1.0
+ */
+export interface Collector {
+  readonly add: (event: QueryEvent) => void
+  /** What has become of the run so far. */
+  readonly report: () => Report
+}
+
+interface Entry {
+  readonly name: string
+  readonly submittedAt: number
+  readonly notices: Array<{ readonly severity: string; readonly message: string }>
+  startedAt?: number
+  endedAt?: number
+  worker?: number
+  attempts: number
+  rows: number
+  outcome?: Outcome<unknown, unknown>["_tag"]
+  error?: unknown
+}
+
+/**
+ * A collector for one run.
+ *
+ * @since 0.1.0
+ */
+export const collector = (): Collector => {
+  const entries: Array<Entry> = []
+  let concurrency = 1
+  let firstAt: number | undefined
+  let lastAt = 0
+
+  const add = (event: QueryEvent): void => {
+    firstAt ??= event.at
+    lastAt = event.at
+    if (event._tag === "RunStarted") concurrency = event.concurrency
+    if (event._tag === "RunStarted" || event._tag === "RunEnded") return
+    if (event._tag === "Submitted") {
+      entries[event.id] = { name: event.name, submittedAt: event.at, notices: [], attempts: 0, rows: 0 }
+      return
+    }
+    const entry = entries[event.id]
+    if (entry === undefined) return
+    switch (event._tag) {
+      case "Started":
+        entry.startedAt ??= event.at
+        entry.worker = event.worker
+        entry.attempts = event.attempt
+        return
+      case "Noticed":
+        entry.notices.push({ severity: event.severity, message: event.message })
+        return
+      case "Ended":
+        entry.endedAt = event.at
+        entry.outcome = event.outcome
+        entry.rows = event.rows
+        entry.error = event.error
+    }
+  }
+
+  const report = (): Report => {
+    const start = firstAt ?? 0
+    const queries = entries.flatMap((entry, id) => (entry.outcome === undefined ? [] : [toReport(id, entry, start)]))
+    const makespanMillis = lastAt - start
+    const lowerBoundMillis = lowerBound({
+      durations: queries.map((query) => query.ranMillis),
+      workers: concurrency
+    })
+    return {
+      queries,
+      concurrency,
+      makespanMillis,
+      lowerBoundMillis,
+      efficiency: makespanMillis === 0 ? 1 : lowerBoundMillis / makespanMillis
+    }
+  }
+
+  return { add, report }
+}
+
+const toReport = (id: number, entry: Entry, start: number): QueryReport => {
+  const endedAt = entry.endedAt ?? entry.submittedAt
+  const startedAt = entry.startedAt
+  return {
+    id,
+    name: entry.name,
+    outcome: entry.outcome ?? "Cancelled",
+    ...(entry.error === undefined ? {} : { error: entry.error }),
+    waitedMillis: (startedAt ?? endedAt) - entry.submittedAt,
+    ranMillis: startedAt === undefined ? 0 : endedAt - startedAt,
+    rows: entry.rows,
+    attempts: entry.attempts,
+    worker: entry.worker,
+    startedMillis: startedAt === undefined ? undefined : startedAt - start,
+    notices: entry.notices
+  }
+}
+
+/**
+ * The report of a list of events.
+ *
+ * @since 0.1.0
+ */
+export const fromEvents = (events: Iterable<QueryEvent>): Report => {
+  const collected = collector()
+  for (const event of events) collected.add(event)
+  return collected.report()
+}
