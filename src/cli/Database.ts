@@ -1,0 +1,104 @@
+/**
+ * Which database the command line talks to, found the way psql finds it.
+ *
+ * `--url`, else DATABASE_URL, else the PG* variables. The variables also fill in what a URL leaves open, and a password
+ * that neither gives is looked up in the password file. Where psql, told nothing at all, would try a local socket in
+ * the name of the operating system's user, this asks to be told.
+ *
+ * @internal
+ */
+import { Effect, Redacted } from "effect"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import pgpass from "pgpass"
+import * as PgEndpoint from "../pool/PgEndpoint.ts"
+import type { Config } from "../pool/PgQueryPool.ts"
+import { UsageError } from "./CliFailure.ts"
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+const usage = (message: string) => new UsageError({ message })
+
+const choices = [
+  "No database given. Say which with one of",
+  "  --url postgres://user:password@host:5432/database",
+  "  DATABASE_URL=postgres://…",
+  "  PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD and the password file, as psql reads them",
+  "  --embedded, which starts a throw-away PostgreSQL"
+].join("\n")
+
+/** Any one of these says that a database is meant. */
+const telling = ["PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER"]
+
+const isSet = (value: string | undefined): value is string => value !== undefined && value !== ""
+
+/**
+ * The pool's configuration for the database that flags and environment name, and how to call it in a message.
+ *
+ * @internal
+ */
+export const findDatabase = Effect.fnUntraced(function* (
+  flag: Redacted.Redacted | undefined,
+  env: Environment
+): Effect.fn.Return<{ readonly config: Config; readonly label: string }, UsageError> {
+  if (isSet(env["PGSERVICE"])) {
+    return yield* usage("PGSERVICE: service files are not read. Name the database by a URL, or by PGHOST, PGUSER, …")
+  }
+  const fromEnv = env["DATABASE_URL"]
+  const given = flag === undefined ? fromEnv : Redacted.value(flag)
+  if (!isSet(given) && (flag !== undefined || !telling.some((name) => isSet(env[name])))) {
+    return yield* usage(flag === undefined ? choices : "--url: expected postgres://user:password@host:port/database")
+  }
+  const origin = flag !== undefined ? "--url" : isSet(fromEnv) ? "DATABASE_URL" : "PG* variables"
+  const failed = (error: { readonly message: string }) => usage(`${origin}: ${error.message}`)
+
+  // Checked as it was given first, so that what is said of it is not about what is filled in below.
+  if (isSet(given)) yield* Effect.mapError(Effect.fromResult(PgEndpoint.make({ url: Redacted.make(given) })), failed)
+  const url = fillIn(new URL(isSet(given) ? given : "postgres://"), env)
+  const endpoint = yield* Effect.mapError(
+    Effect.fromResult(PgEndpoint.make({ url: Redacted.make(url.toString()) })),
+    failed
+  )
+  const username = endpoint.username ?? Os.userInfo().username
+  const database = endpoint.database ?? username
+  const password =
+    endpoint.password ??
+    (isSet(env["PGPASSWORD"]) ? Redacted.make(env["PGPASSWORD"]) : undefined) ??
+    (yield* fromPasswordFile({ host: endpoint.host, port: endpoint.port, database, user: username }))
+  return {
+    config: { url: Redacted.make(url.toString()), username, database, password },
+    label: endpoint.path ?? `${endpoint.host}:${endpoint.port}`
+  }
+})
+
+/** What the URL leaves open, from the variables that libpq reads (manual, "Environment Variables"). */
+const fillIn = (url: URL, env: Environment): URL => {
+  const parameters = url.searchParams
+  const open = (parameter: string, value: string | undefined): void => {
+    if (isSet(value) && !isSet(parameters.get(parameter) ?? undefined)) parameters.set(parameter, value)
+  }
+  const port = url.port === "" ? env["PGPORT"] : undefined
+  if (url.hostname === "") open("host", env["PGHOST"] ?? env["PGHOSTADDR"] ?? localSocketFolder(port ?? "5432"))
+  open("port", port)
+  if (url.username === "") open("user", env["PGUSER"])
+  if (url.pathname === "" || url.pathname === "/") url.pathname = `/${encodeURIComponent(env["PGDATABASE"] ?? "")}`
+  open("sslmode", env["PGSSLMODE"] ?? "prefer")
+  open("sslrootcert", env["PGSSLROOTCERT"])
+  open("sslcert", env["PGSSLCERT"])
+  open("sslkey", env["PGSSLKEY"])
+  open("application_name", env["PGAPPNAME"])
+  open("options", env["PGOPTIONS"])
+  open("connect_timeout", env["PGCONNECT_TIMEOUT"])
+  return url
+}
+
+/** Where packages of PostgreSQL put the socket, if a server listens there. */
+const localSocketFolder = (port: string): string | undefined =>
+  ["/var/run/postgresql", "/tmp"].find((folder) => Fs.existsSync(`${folder}/.s.PGSQL.${port}`))
+
+const fromPasswordFile = (connection: Parameters<typeof pgpass>[0]): Effect.Effect<Redacted.Redacted | undefined> =>
+  Effect.callback((resume) => {
+    pgpass(connection, (password) =>
+      resume(Effect.succeed(password === undefined ? undefined : Redacted.make(password)))
+    )
+  })

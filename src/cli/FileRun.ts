@@ -1,0 +1,160 @@
+/**
+ * A run of queries from files: what each gave, and what is said of it as it ends.
+ *
+ * @internal
+ */
+import { Cause, Effect, Exit, Stream } from "effect"
+import type { SqlClient } from "effect/sql/SqlClient"
+import { QueryError } from "../query/QueryError.ts"
+import type { QueryEvent } from "../query/QueryEvent.ts"
+import * as Query from "../query/Query.ts"
+import type { Unit } from "../query/QueryPool.ts"
+import * as QueryPool from "../query/QueryPool.ts"
+import * as Report from "../query/Report.ts"
+import { QueryFailed } from "./CliFailure.ts"
+import type { FileQuery } from "./QueryFiles.ts"
+import type { SqlPlace } from "./SqlPlace.ts"
+import { locate } from "./SqlPlace.ts"
+import type { SqlStatement } from "./SqlSplitter.ts"
+
+/**
+ * The last result of a query's statements.
+ *
+ * @internal
+ */
+export interface FileResult {
+  readonly query: FileQuery
+  /** Of the last statement that gave a result set; `undefined` when none did. */
+  columns: Unit["columns"]
+  /** The first rows of it, each value as the server renders it. */
+  rows: Array<Readonly<Record<string, string | null>>>
+  /** How many rows there were, shown or not. */
+  rowCount: number
+  /** The tag of the last statement, such as `INSERT 0 3`. */
+  command: string | undefined
+  /** The statement under way, or the last one. */
+  statement: SqlStatement | undefined
+}
+
+/** @internal */
+export interface Options {
+  readonly concurrency: number
+  readonly stopOnError: boolean
+  readonly singleTransaction: boolean
+  /** How many rows to keep of each query. */
+  readonly maxRows: number
+}
+
+type Row = Readonly<Record<string, string | null>>
+
+const toQuery = (result: FileResult, options: Options) =>
+  Query.make(
+    result.query.name,
+    (sql, unit) =>
+      Effect.forEach(result.query.statements, (statement) => runStatement(sql, unit, result, statement, options), {
+        discard: true
+      }),
+    { mode: options.singleTransaction ? "transaction" : "autocommit" }
+  )
+
+/** Streams, so that a result of any size takes no more memory than what is shown of it. */
+const runStatement = (sql: SqlClient, unit: Unit, result: FileResult, statement: SqlStatement, { maxRows }: Options) =>
+  Effect.suspend(() => {
+    result.statement = statement
+    const before = unit.columns
+    const rows: Array<Row> = []
+    let count = 0
+    return sql.unsafe<Row>(statement.text).stream.pipe(
+      Stream.runForEachArray((chunk) =>
+        Effect.sync(() => {
+          if (rows.length < maxRows) rows.push(...chunk.slice(0, maxRows - rows.length))
+          count += chunk.length
+        })
+      ),
+      Effect.map(() => {
+        result.command = unit.command
+        if (unit.columns === before) return
+        result.columns = unit.columns
+        result.rows = rows
+        result.rowCount = count
+      })
+    )
+  })
+
+/** @internal */
+export interface Finished {
+  readonly result: FileResult
+  readonly report: Report.QueryReport
+}
+
+/**
+ * Who is told of a run.
+ *
+ * @internal
+ */
+export interface Teller {
+  /** One query ended: told in the order of the files, as soon as it and all before it have ended. */
+  readonly ended: (finished: Finished) => void
+  /** The run is over, one way or another. */
+  readonly over: (all: ReadonlyArray<Finished>, report: Report.Report, interrupted: boolean) => void
+}
+
+/**
+ * Runs the queries. Fails with `QueryFailed` when any of them did not succeed.
+ *
+ * @internal
+ */
+export const run = Effect.fnUntraced(function* (
+  queries: ReadonlyArray<FileQuery>,
+  options: Options,
+  teller: Teller
+): Effect.fn.Return<void, QueryFailed, QueryPool.QueryPool> {
+  const results = queries.map((query): FileResult => ({
+    query,
+    columns: undefined,
+    rows: [],
+    rowCount: 0,
+    command: undefined,
+    statement: undefined
+  }))
+  const collector = Report.collector()
+  const finished: Array<Finished | undefined> = []
+  let told = 0
+  const onEvent = (event: QueryEvent): void => {
+    collector.add(event)
+    if (event._tag !== "Ended") return
+    const result = results[event.id]
+    const report = collector.query(event.id)
+    if (result === undefined || report === undefined) return
+    finished[event.id] = { result, report }
+    for (let next = finished[told]; next !== undefined; next = finished[told]) {
+      told++
+      teller.ended(next)
+    }
+  }
+  const units = results.map((result) => toQuery(result, options))
+  const mode = options.stopOnError ? "default" : "outcome"
+  yield* QueryPool.all(units, { concurrency: options.concurrency, mode, onEvent }).pipe(
+    Effect.onExit((exit) =>
+      Effect.sync(() => {
+        const all = finished.flatMap((one) => (one === undefined ? [] : [one]))
+        teller.over(all, collector.report(), Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
+      })
+    ),
+    Effect.catch(() => Effect.fail(new QueryFailed()))
+  )
+  if (finished.some((one) => one?.report.outcome !== "Succeeded")) return yield* new QueryFailed()
+})
+
+/**
+ * Where in its file a query's error stands.
+ *
+ * @internal
+ */
+export const placeOf = ({ report, result }: Finished): SqlPlace | undefined => {
+  const { error } = report
+  const { query, statement } = result
+  if (statement === undefined) return undefined
+  const position = error instanceof QueryError && error.reason._tag === "Rejected" ? error.reason.position : undefined
+  return position === undefined ? statement : locate(query.source.text, statement, position)
+}

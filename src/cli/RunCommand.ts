@@ -1,0 +1,106 @@
+/**
+ * `querypool run`: the queries of .sql files, many at a time.
+ *
+ * @internal
+ */
+import { Console, Effect, Option } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { EmbeddedPostgres } from "../embedded/EmbeddedPostgres.ts"
+import type { Config } from "../pool/PgQueryPool.ts"
+import * as PgQueryPool from "../pool/PgQueryPool.ts"
+import * as Query from "../query/Query.ts"
+import { UsageError } from "./CliFailure.ts"
+import { findDatabase } from "./Database.ts"
+import * as FileRun from "./FileRun.ts"
+import { integer } from "./IntegerFlag.ts"
+import { readQueries } from "./QueryFiles.ts"
+import { forPeople, forPrograms } from "./RunOutput.ts"
+import { stderrScreen, stdoutScreen } from "./Screens.ts"
+
+/** Rows shown of a query when the flag does not say: what a person reads, and what a program may want. */
+const defaultMaxRows = { table: 20, json: 1000 }
+
+const flags = {
+  paths: Argument.String("paths").pipe(
+    Argument.withDescription(".sql files, folders of them, or - for standard input"),
+    Argument.variadic()
+  ),
+  url: Flag.Redacted("url").pipe(
+    Flag.withDescription("The database: postgres://user:password@host:5432/database"),
+    Flag.optional
+  ),
+  embedded: Flag.Boolean("embedded").pipe(
+    Flag.withDescription("Start a throw-away PostgreSQL for this run"),
+    Flag.withDefault(false)
+  ),
+  concurrency: integer("concurrency", 1).pipe(
+    Flag.withAlias("c"),
+    Flag.withDescription("How many queries run at once (default 5)"),
+    Flag.withDefault(5)
+  ),
+  onError: Flag.Literals("on-error", ["continue", "stop"]).pipe(
+    Flag.withDescription("What one failure means for the others (default continue)"),
+    Flag.withDefault("continue")
+  ),
+  singleTransaction: Flag.Boolean("single-transaction").pipe(
+    Flag.withDescription("Run each query as one transaction, instead of each statement by itself"),
+    Flag.withDefault(false)
+  ),
+  maxRows: integer("max-rows", 0).pipe(
+    Flag.withDescription("Rows shown per query (default 20, or 1000 with --json)"),
+    Flag.optional
+  ),
+  json: Flag.Boolean("json").pipe(Flag.withDescription("Print one JSON document"), Flag.withDefault(false)),
+  quiet: Flag.Boolean("quiet").pipe(
+    Flag.withAlias("q"),
+    Flag.withDescription("Print nothing but failures"),
+    Flag.withDefault(false)
+  )
+}
+
+/** @internal */
+export const runCommand = Command.make(
+  "run",
+  flags,
+  Effect.fnUntraced(function* (input) {
+    if (input.embedded && Option.isSome(input.url)) {
+      return yield* new UsageError({ message: "--embedded and --url name two databases. Give one of them" })
+    }
+    const queries = yield* readQueries(input.paths)
+    const output = { console: yield* Console.Console, stdout: stdoutScreen(), stderr: stderrScreen() }
+    const teller = input.json ? forPrograms(output) : forPeople(output, input.quiet)
+    const options = {
+      concurrency: input.concurrency,
+      stopOnError: input.onError === "stop",
+      singleTransaction: input.singleTransaction,
+      maxRows: Option.getOrElse(input.maxRows, () => (input.json ? defaultMaxRows.json : defaultMaxRows.table))
+    }
+    const runOn = (config: Config, label: string) =>
+      Effect.andThen(reach(label), FileRun.run(queries, options, teller)).pipe(
+        Effect.provide(PgQueryPool.layer({ ...config, maxConnections: input.concurrency, results: "text" })),
+        Effect.catchTag("SqlError", (error) => Effect.fail(new UsageError({ message: error.message })))
+      )
+    if (input.embedded) {
+      return yield* Effect.flatMap(EmbeddedPostgres, ({ url }) => runOn({ url }, "the embedded PostgreSQL")).pipe(
+        Effect.provide(EmbeddedPostgres.layer()),
+        Effect.catchTag("EmbeddedPostgresError", (error) => Effect.fail(new UsageError({ message: error.message })))
+      )
+    }
+    const { config, label } = yield* findDatabase(Option.getOrUndefined(input.url), process.env)
+    return yield* runOn(config, label)
+  })
+).pipe(
+  Command.withDescription("Run the queries of .sql files, many at a time"),
+  Command.withExamples([
+    { command: "querypool run queries/ --url postgres://me@db.example.com/shop", description: "A folder of queries" },
+    { command: "echo 'select now()' | querypool run - --embedded", description: "Try one without a database" }
+  ])
+)
+
+/** One connection before anything runs: a server that is not there is said once, not by every query. */
+const reach = (label: string) =>
+  Query.make("connect", (sql) => sql`select 1`).pipe(
+    Effect.catchTag("QueryError", ({ reason }) =>
+      Effect.fail(new UsageError({ message: `Cannot connect to ${label}: ${reason.message}` }))
+    )
+  )

@@ -1,0 +1,188 @@
+/**
+ * What a run prints: tables for people, or one JSON document for programs.
+ *
+ * Results go to standard output, failures and the server's notices to standard error.
+ *
+ * @internal
+ */
+import type { Console } from "effect"
+import { QueryError } from "../query/QueryError.ts"
+import type { Report } from "../query/Report.ts"
+import type { Finished, Teller } from "./FileRun.ts"
+import { placeOf } from "./FileRun.ts"
+import { excerpt } from "./SqlPlace.ts"
+import type { Screen } from "./Table.ts"
+import { draw, style } from "./Table.ts"
+import { isNumeric, toJson, toLine } from "./TextValue.ts"
+
+/**
+ * Where a run's output goes.
+ *
+ * @internal
+ */
+export interface Output {
+  readonly console: Console.Console
+  readonly stdout: Screen
+  readonly stderr: Screen
+}
+
+const plural = (count: number, thing: string): string =>
+  `${count.toLocaleString("en")} ${thing}${count === 1 ? "" : "s"}`
+
+/** As precise as a person needs it: 0.4 ms, 12 ms, 1.23 s, 75 s, 12 min 5 s. */
+export const duration = (millis: number): string => {
+  if (millis < 10) return `${millis.toFixed(1)} ms`
+  if (millis < 1000) return `${millis.toFixed(0)} ms`
+  if (millis < 10_000) return `${(millis / 1000).toFixed(2)} s`
+  if (millis < 120_000) return `${(millis / 1000).toFixed(1)} s`
+  const seconds = Math.round(millis / 1000)
+  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`
+}
+
+const messageOf = (error: unknown): string => {
+  if (!(error instanceof QueryError)) return error instanceof Error ? error.message : String(error)
+  const { reason } = error
+  const state = "sqlState" in reason && reason.sqlState !== undefined ? ` (${reason.sqlState})` : ""
+  return `${reason.message}${state}`
+}
+
+// For people
+
+/**
+ * Tells people: a table for each query and one for the run.
+ *
+ * @internal
+ */
+export const forPeople = ({ console, stderr, stdout }: Output, quiet: boolean): Teller => {
+  const failure = (finished: Finished): void => {
+    const { report, result } = finished
+    const place = placeOf(finished)
+    console.error(
+      `${style(stderr, ["bold", "red"], report.name)} failed: ${toLine(messageOf(report.error))}` +
+        (place === undefined ? "" : ` at ${result.query.file}:${place.line}:${place.column}`)
+    )
+    const reason = report.error instanceof QueryError ? report.error.reason : undefined
+    const pointed = reason?._tag === "Rejected" && reason.position !== undefined
+    if (place !== undefined && pointed) {
+      console.error(excerpt(result.query.source.text, place, (stderr.width ?? 80) - 2).replaceAll(/^/gm, "  "))
+    }
+    if (reason?._tag !== "Rejected") return
+    if (reason.detail !== undefined) console.error(`  detail: ${toLine(reason.detail)}`)
+    if (reason.hint !== undefined) console.error(`  hint: ${toLine(reason.hint)}`)
+  }
+
+  const success = ({ report, result }: Finished): void => {
+    const { columns = [], rows } = result
+    const took = style(stdout, "dim", `in ${duration(report.ranMillis)}`)
+    const gave = result.columns === undefined ? (result.command ?? "done") : plural(result.rowCount, "row")
+    console.log(`${style(stdout, "bold", report.name)}  ${gave} ${took}`)
+    if (rows.length > 0) {
+      const drawn = draw(
+        columns.map(({ name, typeOid }) => ({ name: toLine(name), align: isNumeric(typeOid) ? "right" : "left" })),
+        rows.map((row) => columns.map(({ name }) => cell(row[name], stdout))),
+        stdout
+      )
+      console.log(drawn)
+    }
+    const cut = result.rowCount - rows.length
+    if (cut > 0) console.log(style(stdout, "dim", `… and ${plural(cut, "more row")} (--max-rows)`))
+    console.log("")
+  }
+
+  return {
+    ended: (finished) => {
+      const { report } = finished
+      for (const { message, severity } of report.notices) {
+        console.error(`${style(stderr, ["bold", "yellow"], report.name)} ${severity}: ${toLine(message)}`)
+      }
+      if (report.outcome === "Failed") failure(finished)
+      else if (report.outcome === "Succeeded" && !quiet) success(finished)
+    },
+    over: (all, report, interrupted) => {
+      if (quiet) return
+      if (all.length > 1 || interrupted) console.log(summary(all, report, stdout))
+    }
+  }
+}
+
+const cell = (text: string | null | undefined, screen: Screen): string =>
+  text === null || text === undefined ? style(screen, "dim", "NULL") : toLine(text)
+
+const summary = (all: ReadonlyArray<Finished>, report: Report, screen: Screen): string => {
+  const counts = ["Succeeded", "Failed", "Cancelled", "Skipped"].flatMap((outcome) => {
+    const count = all.filter((finished) => finished.report.outcome === outcome).length
+    return count === 0 ? [] : [`${count} ${outcome.toLowerCase()}`]
+  })
+  const table = draw(
+    [
+      { name: "query", align: "left" },
+      { name: "outcome", align: "left" },
+      { name: "rows", align: "right" },
+      { name: "waited", align: "right" },
+      { name: "ran", align: "right" }
+    ],
+    all.map(({ report: query, result }) => [
+      toLine(query.name),
+      query.outcome.toLowerCase(),
+      result.columns === undefined ? "" : result.rowCount.toLocaleString("en"),
+      duration(query.waitedMillis),
+      query.attempts === 0 ? "" : duration(query.ranMillis)
+    ]),
+    screen
+  )
+  const line = `${plural(all.length, "quer")}`.replace(/quers?$/, all.length === 1 ? "query" : "queries")
+  return `${table}\n\n${line}: ${counts.join(", ")} in ${duration(report.makespanMillis)}, ${report.concurrency} at a time`
+}
+
+// For programs
+
+/**
+ * Tells programs: one JSON document when the run is over.
+ *
+ * @internal
+ */
+export const forPrograms = ({ console }: Output): Teller => ({
+  ended: () => {},
+  over: (all, report) => {
+    const document = {
+      queries: all.map((finished) => queryDocument(finished)),
+      makespanSeconds: seconds(report.makespanMillis),
+      lowerBoundSeconds: seconds(report.lowerBoundMillis)
+    }
+    console.log(JSON.stringify(document, undefined, 2))
+  }
+})
+
+const queryDocument = (finished: Finished) => {
+  const { report, result } = finished
+  const { columns = [] } = result
+  return {
+    name: report.name,
+    outcome: report.outcome.toLowerCase(),
+    rowCount: result.rowCount,
+    rows: result.rows.map((row) =>
+      Object.fromEntries(columns.map(({ name, typeOid }) => [name, toJson(row[name] ?? null, typeOid)]))
+    ),
+    truncated: result.rowCount > result.rows.length,
+    ...(report.outcome === "Failed" ? { error: errorDocument(finished) } : {}),
+    waitedSeconds: seconds(report.waitedMillis),
+    ranSeconds: seconds(report.ranMillis),
+    attempts: report.attempts
+  }
+}
+
+const errorDocument = (finished: Finished) => {
+  const { error } = finished.report
+  const reason = error instanceof QueryError ? error.reason : undefined
+  const place = placeOf(finished)
+  return {
+    reason: reason?._tag ?? "Defect",
+    sqlState: (reason !== undefined && "sqlState" in reason ? reason.sqlState : undefined) ?? null,
+    message: reason?.message ?? messageOf(error),
+    line: place?.line ?? null,
+    column: place?.column ?? null
+  }
+}
+
+/** Microseconds are as fine as the clock is. */
+const seconds = (millis: number): number => Math.round(millis * 1000) / 1_000_000

@@ -1,0 +1,87 @@
+/**
+ * Values as the server renders them: what they are in JSON, and how they stand in a table.
+ *
+ * @internal
+ */
+import { PgTypes } from "@effect/sql-pg"
+import { parse as parseArray } from "postgres-array"
+
+const { OID } = PgTypes
+
+type Json = string | number | boolean | null | ReadonlyArray<Json> | { readonly [key: string]: Json }
+
+const integers = new Set<number>([OID.int2, OID.int4, OID.int8, OID.oid])
+const decimals = new Set<number>([OID.numeric, OID.float4, OID.float8])
+
+/**
+ * Whether values of a type are numbers, which tables align to the right.
+ *
+ * @internal
+ */
+export const isNumeric = (typeOid: number): boolean => integers.has(typeOid) || decimals.has(typeOid)
+
+/** The element's type of the array types that become arrays of something else than strings. */
+const elementOf = new Map<number, number>([
+  [OID.boolArray, OID.bool],
+  [OID.int2Array, OID.int2],
+  [OID.int4Array, OID.int4],
+  [OID.int8Array, OID.int8],
+  [OID.oidArray, OID.oid],
+  [OID.numericArray, OID.numeric],
+  [OID.float4Array, OID.float4],
+  [OID.float8Array, OID.float8],
+  [OID.jsonArray, OID.json],
+  [OID.jsonbArray, OID.jsonb],
+  [OID.textArray, OID.text],
+  [OID.varcharArray, OID.varchar],
+  [OID.bpcharArray, OID.bpchar],
+  [OID.nameArray, OID.name],
+  [OID.uuidArray, OID.uuid],
+  [OID.dateArray, OID.date],
+  [OID.timestampArray, OID.timestamp],
+  [OID.timestamptzArray, OID.timestamptz]
+])
+
+/** Any decimal number of so many significant digits survives a double and back (IEEE 754; DBL_DIG). */
+const doubleDigits = 15
+
+const decimal = (text: string): Json => {
+  const digits = text.replace(/e.*$/i, "").replace(/[-+.]/g, "").replace(/^0+/, "")
+  const value = Number(text)
+  return Number.isFinite(value) && digits.length <= doubleDigits ? value : text
+}
+
+/**
+ * A value in JSON. Numbers that a double cannot hold are strings, and so is every type that JSON does not have.
+ *
+ * @internal
+ */
+export const toJson = (text: string | null, typeOid: number): Json => {
+  if (text === null) return null
+  if (typeOid === OID.bool) return text === "t"
+  if (integers.has(typeOid)) return Number.isSafeInteger(Number(text)) ? Number(text) : text
+  if (typeOid === OID.numeric) return decimal(text)
+  // The server renders the shortest text that gives the same double (extra_float_digits, from 12), so none is lost.
+  if (typeOid === OID.float4 || typeOid === OID.float8) return Number.isFinite(Number(text)) ? Number(text) : text
+  if (typeOid === OID.json || typeOid === OID.jsonb) return JSON.parse(text) as Json
+  const element = elementOf.get(typeOid)
+  // Bounds other than 1 (`[0:1]={1,2}`) have no place in JSON.
+  return element === undefined || !text.startsWith("{") ? text : parseArray(text, (item) => toJson(item, element))
+}
+
+/**
+ * A value in one line of a terminal: control characters, which would act on the terminal, become escapes.
+ *
+ * @internal
+ */
+export const toLine = (text: string): string =>
+  text.replace(/[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, (character) => {
+    const known = escapes.get(character)
+    return known ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
+  })
+
+const escapes = new Map([
+  ["\n", "\\n"],
+  ["\r", "\\r"],
+  ["\t", "\\t"]
+])
