@@ -67,6 +67,8 @@ export interface Collector {
   readonly add: (event: QueryEvent) => void
   /** What has become of the run so far. */
   readonly report: () => Report
+  /** What became of one of its queries, once it has ended. */
+  readonly query: (id: number) => QueryReport | undefined
 }
 
 interface Entry {
@@ -121,10 +123,14 @@ export const collector = (): Collector => {
     }
   }
 
+  const query = (id: number): QueryReport | undefined => {
+    const entry = entries[id]
+    return entry?.outcome === undefined ? undefined : toReport(id, entry, entry.outcome, firstAt ?? 0)
+  }
+
   const report = (): Report => {
-    const start = firstAt ?? 0
-    const queries = entries.flatMap((entry, id) => (entry.outcome === undefined ? [] : [toReport(id, entry, start)]))
-    const makespanMillis = lastAt - start
+    const queries = entries.flatMap((_, id) => query(id) ?? [])
+    const makespanMillis = lastAt - (firstAt ?? 0)
     const lowerBoundMillis = lowerBound({
       durations: queries.map((query) => query.ranMillis),
       workers: concurrency
@@ -138,16 +144,16 @@ export const collector = (): Collector => {
     }
   }
 
-  return { add, report }
+  return { add, report, query }
 }
 
-const toReport = (id: number, entry: Entry, start: number): QueryReport => {
+const toReport = (id: number, entry: Entry, outcome: QueryReport["outcome"], start: number): QueryReport => {
   const endedAt = entry.endedAt ?? entry.submittedAt
   const startedAt = entry.startedAt
   return {
     id,
     name: entry.name,
-    outcome: entry.outcome ?? "Cancelled",
+    outcome,
     ...(entry.error === undefined ? {} : { error: entry.error }),
     waitedMillis: (startedAt ?? endedAt) - entry.submittedAt,
     ranMillis: startedAt === undefined ? 0 : endedAt - startedAt,
