@@ -15,7 +15,7 @@
  * @since 0.1.0
  */
 import { PgClient, PgConnection } from "@effect/sql-pg"
-import { Context, Duration, Effect, Layer, Stream } from "effect"
+import { Config as EffectConfig, Context, Duration, Effect, Layer, Stream } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { SqlClient } from "effect/sql"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
@@ -68,6 +68,17 @@ export interface Config extends Omit<PgClient.PgPoolConfig, "stream" | "multiple
  */
 export const layer = (config: Config): Layer.Layer<QueryPool | PgClient.PgClient | SqlClient.SqlClient, SqlError> =>
   Layer.effectContext(make(config)).pipe(Layer.provide(Reactivity.layer))
+
+/**
+ * As `layer`, with settings that are read from the program's configuration, such as
+ * `layerConfig({ url: Config.redacted("DATABASE_URL") })`.
+ *
+ * @since 0.1.0
+ */
+export const layerConfig = (
+  config: EffectConfig.Wrap<Config>
+): Layer.Layer<QueryPool | PgClient.PgClient | SqlClient.SqlClient, SqlError | EffectConfig.ConfigError> =>
+  Layer.unwrap(Effect.map(EffectConfig.unwrap(config), layer))
 
 const make = Effect.fnUntraced(function* (config: Config) {
   const endpoint = yield* Effect.fromResult(PgEndpoint.make(config))
