@@ -18,7 +18,7 @@ import type { Filter } from "./PgWire.ts"
  *
  * @internal
  */
-export interface Column {
+interface Column {
   /** Unique within its result: the second `a` is `a_2`. */
   readonly name: string
   /** The OID of its type. */
