@@ -4,11 +4,14 @@
  * @internal
  */
 import { Data, Runtime } from "effect"
+import { toLine } from "./TextValue.ts"
 
-/** Exit codes of the command: 0 is that every query succeeded. */
+/** Exit codes of the command. */
 export const exitCode = {
-  /** Some query failed. */
-  queryFailed: 1,
+  /** Every query succeeded. */
+  succeeded: 0,
+  /** Some query failed, or the results could not be written. */
+  failed: 1,
   /** Bad usage or input; nothing was run. */
   usage: 2,
   /** Interrupted, as shells count SIGINT. */
@@ -30,6 +33,20 @@ export class UsageError extends Data.TaggedError("UsageError")<{ readonly messag
  * @internal
  */
 export class QueryFailed extends Data.TaggedError("QueryFailed") {
-  override readonly [Runtime.errorExitCode] = exitCode.queryFailed
+  override readonly [Runtime.errorExitCode] = exitCode.failed
   override readonly message = "Some queries did not succeed"
 }
+
+/**
+ * A message as it may be shown: what it quotes of the arguments may hold a password, where a URL was given in the
+ * place of something else, and characters that act on the terminal.
+ *
+ * @internal
+ */
+export const sayable = (message: string): string =>
+  message
+    .replace(/:\/\/(?!user:password@)\S*@/g, "://…@")
+    .replace(/\bpassword=[^\s&"]*/gi, "password=…")
+    .split("\n")
+    .map(toLine)
+    .join("\n")

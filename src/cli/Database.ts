@@ -49,27 +49,38 @@ export const findDatabase = Effect.fnUntraced(function* (
   if (!isSet(given) && (flag !== undefined || !telling.some((name) => isSet(env[name])))) {
     return yield* usage(flag === undefined ? choices : "--url: expected postgres://user:password@host:port/database")
   }
-  const origin = flag !== undefined ? "--url" : isSet(fromEnv) ? "DATABASE_URL" : "PG* variables"
-  const failed = (error: { readonly message: string }) => usage(`${origin}: ${error.message}`)
-
   // Checked as it was given first, so that what is said of it is not about what is filled in below.
-  if (isSet(given)) yield* Effect.mapError(Effect.fromResult(PgEndpoint.make({ url: Redacted.make(given) })), failed)
+  if (isSet(given)) yield* endpointOf(flag === undefined ? "DATABASE_URL" : "--url", given)
   const url = fillIn(new URL(isSet(given) ? given : "postgres://"), env)
-  const endpoint = yield* Effect.mapError(
-    Effect.fromResult(PgEndpoint.make({ url: Redacted.make(url.toString()) })),
-    failed
-  )
+  const endpoint = yield* endpointOf("PG* variables", url.toString())
   const username = endpoint.username ?? Os.userInfo().username
-  const database = endpoint.database ?? username
+  const database = endpoint.database ?? (isSet(env["PGDATABASE"]) ? env["PGDATABASE"] : username)
   const password =
     endpoint.password ??
     (isSet(env["PGPASSWORD"]) ? Redacted.make(env["PGPASSWORD"]) : undefined) ??
-    (yield* fromPasswordFile({ host: endpoint.host, port: endpoint.port, database, user: username }))
+    (yield* fromPasswordFile({
+      host: hostInPasswordFile(endpoint.host),
+      port: endpoint.port,
+      database,
+      user: username
+    }))
   return {
     config: { url: Redacted.make(url.toString()), username, database, password },
     label: endpoint.path ?? `${endpoint.host}:${endpoint.port}`
   }
 })
+
+/** `user:12/34@host`: read as a URL, this is the port 12 of a host, and that much of the password would be shown. */
+const cutPassword = /^[^:]*:\/\/[^@/?#]*:[^@/?#]*[/?#][^=]*@/
+
+const endpointOf = (origin: string, url: string): Effect.Effect<PgEndpoint.PgEndpoint, UsageError> => {
+  if (cutPassword.test(url)) {
+    return Effect.fail(usage(`${origin}: / ? # and @ in a name or password must be written as %2F %3F %23 and %40`))
+  }
+  return Effect.mapError(Effect.fromResult(PgEndpoint.make({ url: Redacted.make(url) })), ({ message }) =>
+    usage(`${origin}: ${message}`)
+  )
+}
 
 /** What the URL leaves open, from the variables that libpq reads (manual, "Environment Variables"). */
 const fillIn = (url: URL, env: Environment): URL => {
@@ -81,7 +92,6 @@ const fillIn = (url: URL, env: Environment): URL => {
   if (url.hostname === "") open("host", env["PGHOST"] ?? env["PGHOSTADDR"] ?? localSocketFolder(port ?? "5432"))
   open("port", port)
   if (url.username === "") open("user", env["PGUSER"])
-  if (url.pathname === "" || url.pathname === "/") url.pathname = `/${encodeURIComponent(env["PGDATABASE"] ?? "")}`
   open("sslmode", env["PGSSLMODE"] ?? "prefer")
   open("sslrootcert", env["PGSSLROOTCERT"])
   open("sslcert", env["PGSSLCERT"])
@@ -92,9 +102,14 @@ const fillIn = (url: URL, env: Environment): URL => {
   return url
 }
 
-/** Where packages of PostgreSQL put the socket, if a server listens there. */
+/** Where packages of PostgreSQL put the socket. */
+const socketFolders = ["/var/run/postgresql", "/tmp"]
+
 const localSocketFolder = (port: string): string | undefined =>
-  ["/var/run/postgresql", "/tmp"].find((folder) => Fs.existsSync(`${folder}/.s.PGSQL.${port}`))
+  socketFolders.find((folder) => Fs.existsSync(`${folder}/.s.PGSQL.${port}`))
+
+/** The file calls a socket in its usual place `localhost` (manual, "The Password File"). */
+const hostInPasswordFile = (host: string): string => (socketFolders.includes(host) ? "localhost" : host)
 
 const fromPasswordFile = (connection: Parameters<typeof pgpass>[0]): Effect.Effect<Redacted.Redacted | undefined> =>
   Effect.callback((resume) => {

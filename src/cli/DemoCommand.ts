@@ -17,8 +17,9 @@ import * as QueryPool from "../query/QueryPool.ts"
 import type { QueryReport, Report } from "../query/Report.ts"
 import { UsageError } from "./CliFailure.ts"
 import { integer } from "./IntegerFlag.ts"
-import { loadPgbench } from "./pgbench.ts"
+import { loadPgbench, maxScale } from "./pgbench.ts"
 import { readQueries } from "./QueryFiles.ts"
+import { duration, seconds } from "./RunOutput.ts"
 import { stderrScreen, stdoutScreen } from "./Screens.ts"
 import type { Screen } from "./Table.ts"
 import { draw, style } from "./Table.ts"
@@ -35,7 +36,7 @@ const numbersOfWorkers = (text: string): Option.Option<ReadonlyArray<number>> =>
 export const demoCommand = Command.make(
   "demo",
   {
-    scale: integer("scale", 1).pipe(
+    scale: integer("scale", 1, maxScale).pipe(
       Flag.withDescription("Size of the pgbench tables: 100,000 accounts, 15 MB each (default 10)"),
       Flag.withDefault(10)
     ),
@@ -119,7 +120,7 @@ const measure = Effect.fnUntraced(function* (
   const serial = yield* median(1)
   const durations = serial.queries.map((query: QueryReport) => query.ranMillis)
   const runs: Array<Demo["runs"][number]> = []
-  for (const count of [1, ...workers]) {
+  for (const count of new Set([1, ...workers])) {
     const report = count === 1 ? serial : yield* median(count)
     const lowerBound = Plan.lowerBound({ durations, workers: count, processors: availableParallelism() })
     runs.push({
@@ -143,7 +144,6 @@ const middle = <A>(values: ReadonlyArray<A>, by: (value: A) => number): A => {
   return found
 }
 
-const seconds = (millis: number): number => Math.round(millis) / 1000
 const rounded = (ratio: number): number => Math.round(ratio * 100) / 100
 
 const render = (demo: Demo, screen: Screen): string => {
@@ -151,9 +151,9 @@ const render = (demo: Demo, screen: Screen): string => {
     [
       { name: "query", align: "left" },
       { name: "rows", align: "right" },
-      { name: "seconds", align: "right" }
+      { name: "took", align: "right" }
     ],
-    demo.queries.map((query) => [query.name, query.rows.toLocaleString("en"), query.seconds.toFixed(3)]),
+    demo.queries.map((query) => [query.name, query.rows.toLocaleString("en"), duration(query.seconds * 1000)]),
     screen
   )
   const runs = draw(
@@ -168,7 +168,7 @@ const render = (demo: Demo, screen: Screen): string => {
     screen
   )
   return [
-    `PostgreSQL ${demo.postgres}, scale ${demo.scale}, ${demo.cpus} processors, no parallel plans`,
+    `PostgreSQL ${demo.postgres}, scale ${demo.scale}, ${demo.cpus} processors, no parallel plans, median of ${rounds} runs`,
     "",
     queries,
     "",

@@ -17,6 +17,10 @@ import type { SqlPlace } from "./SqlPlace.ts"
 import { locate } from "./SqlPlace.ts"
 import type { SqlStatement } from "./SqlSplitter.ts"
 
+const leftOpen = "the query ended inside the transaction it began, which is rolled back. Add COMMIT or ROLLBACK"
+
+type Row = Readonly<Record<string, string | null>>
+
 /**
  * The last result of a query's statements.
  *
@@ -26,10 +30,14 @@ export interface FileResult {
   readonly query: FileQuery
   /** Of the last statement that gave a result set; `undefined` when none did. */
   columns: Unit["columns"]
-  /** The first rows of it, each value as the server renders it. */
-  rows: Array<Readonly<Record<string, string | null>>>
+  /** The first rows of it, each value as the server renders it; given back once they have been told. */
+  rows: ReadonlyArray<Row>
   /** How many rows there were, shown or not. */
   rowCount: number
+  /** How many of the statements gave a result set. */
+  resultSets: number
+  /** Whether a transaction that a statement began is open. */
+  inTransaction: boolean
   /** The tag of the last statement, such as `INSERT 0 3`. */
   command: string | undefined
   /** The statement under way, or the last one. */
@@ -45,17 +53,35 @@ export interface Options {
   readonly maxRows: number
 }
 
-type Row = Readonly<Record<string, string | null>>
-
 const toQuery = (result: FileResult, options: Options) =>
   Query.make(
     result.query.name,
-    (sql, unit) =>
-      Effect.forEach(result.query.statements, (statement) => runStatement(sql, unit, result, statement, options), {
-        discard: true
-      }),
+    (sql, unit) => {
+      const runOne = (statement: SqlStatement) => runStatement(sql, unit, result, statement, options)
+      const statements = Effect.forEach(result.query.statements, runOne, { discard: true })
+      if (options.singleTransaction) return statements
+      return statements.pipe(
+        Effect.map(() => {
+          // What it wrote is rolled back for the session's next user, and nothing else would say so.
+          if (result.inTransaction) unit.onNotice?.("WARNING", leftOpen)
+        }),
+        Effect.ensuring(
+          Effect.sync(() => {
+            // From here on the server would warn of what the pool does to clean the session.
+            unit.onNotice = undefined
+          })
+        )
+      )
+    },
     { mode: options.singleTransaction ? "transaction" : "autocommit" }
   )
+
+/** Whether a transaction of the file's own is open after a statement, by the server's word for what it did. */
+const isOpenAfter = (wasOpen: boolean, { text }: SqlStatement, command: string | undefined): boolean => {
+  if (command === "BEGIN" || command === "START TRANSACTION") return true
+  if (command !== "COMMIT" && command !== "ROLLBACK" && command !== "PREPARE TRANSACTION") return wasOpen
+  return wasOpen && /\b(?:to\s+(?:savepoint\s+)?\S+|and\s+chain)\s*$/i.test(text)
+}
 
 /** Streams, so that a result of any size takes no more memory than what is shown of it. */
 const runStatement = (sql: SqlClient, unit: Unit, result: FileResult, statement: SqlStatement, { maxRows }: Options) =>
@@ -73,10 +99,12 @@ const runStatement = (sql: SqlClient, unit: Unit, result: FileResult, statement:
       ),
       Effect.map(() => {
         result.command = unit.command
-        if (unit.columns === before) return
+        result.inTransaction = isOpenAfter(result.inTransaction, statement, unit.command)
+        if (unit.columns === undefined || unit.columns === before) return
         result.columns = unit.columns
         result.rows = rows
         result.rowCount = count
+        result.resultSets++
       })
     )
   })
@@ -114,6 +142,8 @@ export const run = Effect.fnUntraced(function* (
     columns: undefined,
     rows: [],
     rowCount: 0,
+    resultSets: 0,
+    inTransaction: false,
     command: undefined,
     statement: undefined
   }))
@@ -130,6 +160,7 @@ export const run = Effect.fnUntraced(function* (
     for (let next = finished[told]; next !== undefined; next = finished[told]) {
       told++
       teller.ended(next)
+      next.result.rows = []
     }
   }
   const units = results.map((result) => toQuery(result, options))

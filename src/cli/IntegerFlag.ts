@@ -7,14 +7,14 @@ import { Option } from "effect"
 import { Flag } from "effect/cli"
 
 /** @internal */
-export const integer = (name: string, from: number): Flag.Flag<number> =>
+export const integer = (name: string, from: number, to = Number.MAX_SAFE_INTEGER): Flag.Flag<number> =>
   Flag.String(name).pipe(
     Flag.withMetavar("integer"),
     Flag.filterMap(
       (text) => {
         const value = Number(text)
-        return text.trim() !== "" && Number.isSafeInteger(value) && value >= from ? Option.some(value) : Option.none()
+        return /^\d+$/.test(text) && value >= from && value <= to ? Option.some(value) : Option.none()
       },
-      () => `an integer from ${from}`
+      () => (to === Number.MAX_SAFE_INTEGER ? `an integer from ${from}` : `an integer from ${from} to ${to}`)
     )
   )

@@ -9,6 +9,7 @@ import { EmbeddedPostgres } from "../embedded/EmbeddedPostgres.ts"
 import type { Config } from "../pool/PgQueryPool.ts"
 import * as PgQueryPool from "../pool/PgQueryPool.ts"
 import * as Query from "../query/Query.ts"
+import { constants } from "node:buffer"
 import { UsageError } from "./CliFailure.ts"
 import { findDatabase } from "./Database.ts"
 import * as FileRun from "./FileRun.ts"
@@ -67,17 +68,29 @@ export const runCommand = Command.make(
       return yield* new UsageError({ message: "--embedded and --url name two databases. Give one of them" })
     }
     const queries = yield* readQueries(input.paths)
-    const output = { console: yield* Console.Console, stdout: stdoutScreen(), stderr: stderrScreen() }
-    const teller = input.json ? forPrograms(output) : forPeople(output, input.quiet)
+    const output = {
+      console: yield* Console.Console,
+      write: (text: string) => void process.stdout.write(text),
+      stdout: stdoutScreen(),
+      stderr: stderrScreen()
+    }
+    const teller = (input.json ? forPrograms : forPeople)(output, input.quiet)
     const options = {
-      concurrency: input.concurrency,
+      concurrency: Math.min(input.concurrency, queries.length),
       stopOnError: input.onError === "stop",
       singleTransaction: input.singleTransaction,
       maxRows: Option.getOrElse(input.maxRows, () => (input.json ? defaultMaxRows.json : defaultMaxRows.table))
     }
     const runOn = (config: Config, label: string) =>
-      Effect.andThen(reach(label), FileRun.run(queries, options, teller)).pipe(
-        Effect.provide(PgQueryPool.layer({ ...config, maxConnections: input.concurrency, results: "text" })),
+      Effect.andThen(reach(label, config), FileRun.run(queries, options, teller)).pipe(
+        Effect.provide(
+          PgQueryPool.layer({
+            ...config,
+            maxConnections: options.concurrency,
+            results: "text",
+            maxMessageSize: constants.MAX_STRING_LENGTH
+          })
+        ),
         Effect.catchTag("SqlError", (error) => Effect.fail(new UsageError({ message: error.message })))
       )
     if (input.embedded) {
@@ -98,9 +111,11 @@ export const runCommand = Command.make(
 )
 
 /** One connection before anything runs: a server that is not there is said once, not by every query. */
-const reach = (label: string) =>
+const reach = (label: string, { password }: Config) =>
   Query.make("connect", (sql) => sql`select 1`).pipe(
-    Effect.catchTag("QueryError", ({ reason }) =>
-      Effect.fail(new UsageError({ message: `Cannot connect to ${label}: ${reason.message}` }))
-    )
+    Effect.catchTag("QueryError", ({ reason }) => {
+      const wanted = password === undefined && / password /.test(reason.message)
+      const advice = wanted ? ". Give one in the URL, in PGPASSWORD or in the password file" : ""
+      return Effect.fail(new UsageError({ message: `Cannot connect to ${label}: ${reason.message}${advice}` }))
+    })
   )

@@ -22,6 +22,8 @@ import { isNumeric, toJson, toLine } from "./TextValue.ts"
  */
 export interface Output {
   readonly console: Console.Console
+  /** Puts text on standard output, without an end of line. */
+  readonly write: (text: string) => void
   readonly stdout: Screen
   readonly stderr: Screen
 }
@@ -29,12 +31,13 @@ export interface Output {
 const plural = (count: number, thing: string): string =>
   `${count.toLocaleString("en")} ${thing}${count === 1 ? "" : "s"}`
 
-/** As precise as a person needs it: 0.4 ms, 12 ms, 1.23 s, 75 s, 12 min 5 s. */
+/** As precise as a person needs it: 0.4 ms, 12 ms, 1.23 s, 75.0 s, 12 min 5 s. */
 export const duration = (millis: number): string => {
-  if (millis < 10) return `${millis.toFixed(1)} ms`
-  if (millis < 1000) return `${millis.toFixed(0)} ms`
-  if (millis < 10_000) return `${(millis / 1000).toFixed(2)} s`
-  if (millis < 120_000) return `${(millis / 1000).toFixed(1)} s`
+  // Each bound is where the text would be rounded up to the next unit: 1000 ms, 10.00 s.
+  if (millis < 9.95) return `${millis.toFixed(1)} ms`
+  if (millis < 999.5) return `${millis.toFixed(0)} ms`
+  if (millis < 9_995) return `${(millis / 1000).toFixed(2)} s`
+  if (millis < 119_950) return `${(millis / 1000).toFixed(1)} s`
   const seconds = Math.round(millis / 1000)
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`
 }
@@ -48,35 +51,45 @@ const messageOf = (error: unknown): string => {
 
 // For people
 
+/** The server's notices, and what went wrong: beside the results, so that a pipe gets results alone. */
+const sayNotices = ({ console, stderr }: Output, { report }: Finished): void => {
+  for (const { message, severity } of report.notices) {
+    console.error(`${style(stderr, ["bold", "yellow"], toLine(report.name))} ${severity}: ${toLine(message)}`)
+  }
+}
+
+const sayFailure = ({ console, stderr }: Output, finished: Finished): void => {
+  const { report, result } = finished
+  const place = placeOf(finished)
+  console.error(
+    `${style(stderr, ["bold", "red"], toLine(report.name))} failed: ${toLine(messageOf(report.error))}` +
+      (place === undefined ? "" : ` at ${result.query.file}:${place.line}:${place.column}`)
+  )
+  const reason = report.error instanceof QueryError ? report.error.reason : undefined
+  if (reason?._tag === "Rejected") {
+    if (place !== undefined && reason.position !== undefined) {
+      console.error(excerpt(result.query.source.text, place, (stderr.width ?? 80) - 2).replaceAll(/^/gm, "  "))
+    }
+    if (reason.detail !== undefined) console.error(`  detail: ${toLine(reason.detail)}`)
+    if (reason.hint !== undefined) console.error(`  hint: ${toLine(reason.hint)}`)
+  }
+  console.error("")
+}
+
 /**
  * Tells people: a table for each query and one for the run.
  *
  * @internal
  */
-export const forPeople = ({ console, stderr, stdout }: Output, quiet: boolean): Teller => {
-  const failure = (finished: Finished): void => {
-    const { report, result } = finished
-    const place = placeOf(finished)
-    console.error(
-      `${style(stderr, ["bold", "red"], report.name)} failed: ${toLine(messageOf(report.error))}` +
-        (place === undefined ? "" : ` at ${result.query.file}:${place.line}:${place.column}`)
-    )
-    const reason = report.error instanceof QueryError ? report.error.reason : undefined
-    const pointed = reason?._tag === "Rejected" && reason.position !== undefined
-    if (place !== undefined && pointed) {
-      console.error(excerpt(result.query.source.text, place, (stderr.width ?? 80) - 2).replaceAll(/^/gm, "  "))
-    }
-    if (reason?._tag !== "Rejected") return
-    if (reason.detail !== undefined) console.error(`  detail: ${toLine(reason.detail)}`)
-    if (reason.hint !== undefined) console.error(`  hint: ${toLine(reason.hint)}`)
-  }
-
+export const forPeople = (output: Output, quiet: boolean): Teller => {
+  const { console, stdout } = output
   const success = ({ report, result }: Finished): void => {
     const { columns = [], rows } = result
     const took = style(stdout, "dim", `in ${duration(report.ranMillis)}`)
     const gave = result.columns === undefined ? (result.command ?? "done") : plural(result.rowCount, "row")
-    console.log(`${style(stdout, "bold", report.name)}  ${gave} ${took}`)
-    if (rows.length > 0) {
+    const others = result.resultSets < 2 ? "" : style(stdout, "dim", `, the last of ${result.resultSets} results`)
+    console.log(`${style(stdout, "bold", toLine(report.name))}  ${gave} ${took}${others}`)
+    if (rows.length > 0 && columns.length > 0) {
       const drawn = draw(
         columns.map(({ name, typeOid }) => ({ name: toLine(name), align: isNumeric(typeOid) ? "right" : "left" })),
         rows.map((row) => columns.map(({ name }) => cell(row[name], stdout))),
@@ -91,12 +104,10 @@ export const forPeople = ({ console, stderr, stdout }: Output, quiet: boolean): 
 
   return {
     ended: (finished) => {
-      const { report } = finished
-      for (const { message, severity } of report.notices) {
-        console.error(`${style(stderr, ["bold", "yellow"], report.name)} ${severity}: ${toLine(message)}`)
-      }
-      if (report.outcome === "Failed") failure(finished)
-      else if (report.outcome === "Succeeded" && !quiet) success(finished)
+      const { outcome } = finished.report
+      if (!quiet || outcome === "Failed") sayNotices(output, finished)
+      if (outcome === "Failed") sayFailure(output, finished)
+      else if (outcome === "Succeeded" && !quiet) success(finished)
     },
     over: (all, report, interrupted) => {
       if (quiet) return
@@ -111,7 +122,7 @@ const cell = (text: string | null | undefined, screen: Screen): string =>
 const summary = (all: ReadonlyArray<Finished>, report: Report, screen: Screen): string => {
   const counts = ["Succeeded", "Failed", "Cancelled", "Skipped"].flatMap((outcome) => {
     const count = all.filter((finished) => finished.report.outcome === outcome).length
-    return count === 0 ? [] : [`${count} ${outcome.toLowerCase()}`]
+    return count === 0 ? [] : [`${count.toLocaleString("en")} ${outcome.toLowerCase()}`]
   })
   const table = draw(
     [
@@ -130,46 +141,60 @@ const summary = (all: ReadonlyArray<Finished>, report: Report, screen: Screen): 
     ]),
     screen
   )
-  const line = `${plural(all.length, "quer")}`.replace(/quers?$/, all.length === 1 ? "query" : "queries")
-  return `${table}\n\n${line}: ${counts.join(", ")} in ${duration(report.makespanMillis)}, ${report.concurrency} at a time`
+  const queries = `${all.length.toLocaleString("en")} ${all.length === 1 ? "query" : "queries"}`
+  return `${table}\n\n${queries}: ${counts.join(", ")} in ${duration(report.makespanMillis)}, ${report.concurrency} at a time`
 }
 
 // For programs
 
 /**
- * Tells programs: one JSON document when the run is over.
+ * Tells programs: one JSON document, written query by query, so that it takes no more memory than one of them.
  *
  * @internal
  */
-export const forPrograms = ({ console }: Output): Teller => ({
-  ended: () => {},
-  over: (all, report) => {
-    const document = {
-      queries: all.map((finished) => queryDocument(finished)),
-      makespanSeconds: seconds(report.makespanMillis),
-      lowerBoundSeconds: seconds(report.lowerBoundMillis)
-    }
-    console.log(JSON.stringify(document, undefined, 2))
-  }
-})
-
-const queryDocument = (finished: Finished) => {
-  const { report, result } = finished
-  const { columns = [] } = result
+export const forPrograms = (output: Output, quiet: boolean): Teller => {
+  const { write } = output
+  let separator = '{\n  "queries": ['
   return {
-    name: report.name,
-    outcome: report.outcome.toLowerCase(),
-    rowCount: result.rowCount,
-    rows: result.rows.map((row) =>
-      Object.fromEntries(columns.map(({ name, typeOid }) => [name, toJson(row[name] ?? null, typeOid)]))
-    ),
-    truncated: result.rowCount > result.rows.length,
+    ended: (finished) => {
+      if (!quiet) sayNotices(output, finished)
+      write(separator)
+      separator = ","
+      writeQuery(finished, write)
+    },
+    over: (_all, report) => {
+      if (separator !== ",") write(separator)
+      const { lowerBoundMillis, makespanMillis } = report
+      write(`\n  ],\n  "makespanSeconds": ${seconds(makespanMillis)},`)
+      write(`\n  "lowerBoundSeconds": ${seconds(lowerBoundMillis)}\n}\n`)
+    }
+  }
+}
+
+const writeQuery = (finished: Finished, write: Output["write"]): void => {
+  const { report, result } = finished
+  const { columns = [], rowCount, rows } = result
+  const head = { name: report.name, outcome: report.outcome.toLowerCase(), rowCount }
+  const tail = {
+    truncated: rowCount > rows.length,
     ...(report.outcome === "Failed" ? { error: errorDocument(finished) } : {}),
     waitedSeconds: seconds(report.waitedMillis),
     ranSeconds: seconds(report.ranMillis),
     attempts: report.attempts
   }
+  write(`\n    {${fieldsOf(head)},\n      "rows": [`)
+  // A row at a time: all rows in one text can be longer than a string can be.
+  rows.forEach((row, index) => {
+    const values = columns.map(({ name, typeOid }) => [name, toJson(row[name] ?? null, typeOid)])
+    write(`${index === 0 ? "" : ","}\n        ${JSON.stringify(Object.fromEntries(values))}`)
+  })
+  write(`${rows.length === 0 ? "" : "\n      "}],${fieldsOf(tail)}\n    }`)
 }
+
+const fieldsOf = (fields: Readonly<Record<string, unknown>>): string =>
+  Object.entries(fields)
+    .map(([name, value]) => `\n      ${JSON.stringify(name)}: ${JSON.stringify(value)}`)
+    .join(",")
 
 const errorDocument = (finished: Finished) => {
   const { error } = finished.report
@@ -185,4 +210,4 @@ const errorDocument = (finished: Finished) => {
 }
 
 /** Microseconds are as fine as the clock is. */
-const seconds = (millis: number): number => Math.round(millis * 1000) / 1_000_000
+export const seconds = (millis: number): number => Math.round(millis * 1000) / 1_000_000

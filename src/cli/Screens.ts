@@ -3,12 +3,14 @@
  *
  * @internal
  */
+import { styleText } from "node:util"
 import type { Screen } from "./Table.ts"
 
 const screen = (stream: NodeJS.WriteStream): Screen => ({
-  width: stream.isTTY ? stream.columns : undefined,
+  // A terminal that was never told its size says 0.
+  width: stream.isTTY && stream.columns > 0 ? stream.columns : undefined,
   // Node's own reading of NO_COLOR, FORCE_COLOR, TERM and what the stream is.
-  color: stream.isTTY && stream.hasColors()
+  color: styleText("bold", "x", { stream }) !== "x"
 })
 
 /** @internal */

@@ -8,6 +8,7 @@ import { Schema } from "effect"
 import type { SqlPlace } from "./SqlPlace.ts"
 
 const Reason = Schema.Literals([
+  "InvalidUtf8",
   "ZeroByte",
   "UnterminatedString",
   "UnterminatedIdentifier",
@@ -32,6 +33,7 @@ export type SqlFileErrorReason = typeof Reason.Type
 
 /** Takes the part of the file that a message quotes, and gives the sentence. */
 const sentences: { readonly [R in SqlFileErrorReason]: (subject: string) => string } = {
+  InvalidUtf8: (byte) => `invalid UTF-8: the byte ${byte} is not text here, save the file as UTF-8`,
   ZeroByte: () => "zero byte: PostgreSQL takes no text that holds one, save the file as UTF-8",
   UnterminatedString: () =>
     "unterminated string: the quote opened here is never closed, add the missing ' (a quote inside a string is '')",

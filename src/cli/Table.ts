@@ -6,7 +6,6 @@
  *
  * @internal
  */
-import CliTable from "cli-table3"
 import { CliOutput } from "effect/cli"
 import { styleText } from "node:util"
 
@@ -32,24 +31,6 @@ const narrowest = 6
 /** Between two columns. */
 const gap = 2
 
-const plain = {
-  top: "",
-  "top-mid": "",
-  "top-left": "",
-  "top-right": "",
-  bottom: "",
-  "bottom-mid": "",
-  "bottom-left": "",
-  "bottom-right": "",
-  left: "",
-  "left-mid": "",
-  mid: "",
-  "mid-mid": "",
-  right: "",
-  "right-mid": "",
-  middle: " ".repeat(gap)
-}
-
 /** @internal */
 export const style = (screen: Screen, format: Parameters<typeof styleText>[0], text: string): string =>
   screen.color ? styleText(format, text, { validateStream: false }) : text
@@ -64,32 +45,44 @@ export const draw = (
   rows: ReadonlyArray<ReadonlyArray<string>>,
   screen: Screen
 ): string => {
-  const natural = columns.map((column, index) =>
-    rows.reduce(
-      (width, row) => Math.max(width, CliOutput.displayWidth(row[index] ?? "")),
-      CliOutput.displayWidth(column.name)
-    )
+  const heads = columns.map((column) => measured(column.name))
+  const body = rows.map((row) => columns.map((_, index) => measured(row[index] ?? "")))
+  const natural = heads.map((head, index) =>
+    body.reduce((width, cells) => Math.max(width, cells[index]?.width ?? 0), head.width)
   )
   const widths = screen.width === undefined ? natural : fit(natural, screen.width - gap * (columns.length - 1))
-  if (widths === undefined) return records(columns, rows, screen)
-  const table = new CliTable({
-    head: columns.map((column) => column.name),
-    colWidths: widths,
-    colAligns: columns.map((column) => column.align),
-    chars: plain,
-    style: { "padding-left": 0, "padding-right": 0, head: [], border: [], compact: true }
-  })
-  table.push(...rows.map((row) => [...row]))
-  const [head = "", ...body] = table.toString().split("\n")
-  const rule = widths.map((width) => "─".repeat(width)).join(" ".repeat(gap))
-  return [style(screen, "bold", head), style(screen, "dim", rule), ...body].map((line) => line.trimEnd()).join("\n")
+  if (widths === undefined) return records(heads, body, screen)
+  const line = (cells: ReadonlyArray<Cell>): string =>
+    cells
+      .map((cell, index) => {
+        const room = widths[index] ?? 0
+        const { text, width } = clip(cell, room)
+        const blank = " ".repeat(room - width)
+        return columns[index]?.align === "right" ? blank + text : text + blank
+      })
+      .join(" ".repeat(gap))
+      .trimEnd()
+  const head = style(screen, "bold", line(heads))
+  const rule = style(screen, "dim", widths.map((width) => "─".repeat(width)).join(" ".repeat(gap)))
+  return [head, rule, ...body.map(line)].join("\n")
 }
+
+/** A text, and how many cells of a terminal it takes. */
+interface Cell {
+  readonly text: string
+  readonly width: number
+}
+
+// In plain ASCII one for each character, which needs no look at each of a million.
+const widthOf = (text: string): number => (/^[ -~]*$/.test(text) ? text.length : CliOutput.displayWidth(text))
+
+const measured = (text: string): Cell => ({ text, width: widthOf(text) })
 
 /** Makes the widest columns narrower until the sum fits; `undefined` when it cannot. */
 const fit = (natural: ReadonlyArray<number>, room: number): Array<number> | undefined => {
   const least = natural.reduce((sum, width) => sum + Math.min(width, narrowest), 0)
   if (least > room) return undefined
-  let cap = Math.max(...natural, 0)
+  let cap = Math.min(Math.max(...natural, 0), room)
   const total = (limit: number) => natural.reduce((sum, width) => sum + Math.min(width, limit), 0)
   while (total(cap) > room) cap--
   const widths = natural.map((width) => Math.min(width, cap))
@@ -105,33 +98,33 @@ const fit = (natural: ReadonlyArray<number>, room: number): Array<number> | unde
   return widths
 }
 
-const records = (
-  columns: ReadonlyArray<Column>,
-  rows: ReadonlyArray<ReadonlyArray<string>>,
-  screen: Screen
-): string => {
-  const label = Math.min(30, Math.max(...columns.map((column) => CliOutput.displayWidth(column.name))))
-  const room = (screen.width ?? Infinity) - label - gap
-  return rows
-    .flatMap((row, number) => [
+const records = (heads: ReadonlyArray<Cell>, body: ReadonlyArray<ReadonlyArray<Cell>>, screen: Screen): string => {
+  const label = Math.min(30, Math.max(...heads.map((head) => head.width)))
+  const room = Math.max(1, (screen.width ?? Infinity) - label - gap)
+  const names = heads.map((head) => {
+    const { text, width } = clip(head, label)
+    return style(screen, "bold", text) + " ".repeat(label - width + gap)
+  })
+  return body
+    .flatMap((cells, number) => [
       style(screen, "dim", `── ${number + 1} ──`),
-      ...columns.map((column, index) => {
-        const name = clip(column.name, label)
-        const padding = " ".repeat(label - CliOutput.displayWidth(name) + gap)
-        return `${style(screen, "bold", name)}${padding}${clip(row[index] ?? "", room)}`.trimEnd()
-      })
+      ...cells.map((cell, index) => `${names[index]}${clip(cell, room).text}`.trimEnd())
     ])
     .join("\n")
 }
 
-const clip = (text: string, width: number): string => {
-  if (CliOutput.displayWidth(text) <= width) return text
-  let clipped = ""
-  let used = 1
-  for (const character of text) {
-    used += CliOutput.displayWidth(character)
-    if (used > width) break
-    clipped += character
+const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" })
+
+/** What fits, with `…` where something is missing. */
+const clip = (cell: Cell, room: number): Cell => {
+  if (cell.width <= room) return cell
+  let end = 0
+  let width = 1
+  for (const { index, segment } of graphemes.segment(cell.text)) {
+    const wider = width + widthOf(segment)
+    if (wider > room) break
+    width = wider
+    end = index + segment.length
   }
-  return `${clipped}…`
+  return { text: `${cell.text.slice(0, end)}…`, width }
 }

@@ -6,6 +6,13 @@
 import { PgTypes } from "@effect/sql-pg"
 import { parse as parseArray } from "postgres-array"
 
+declare global {
+  interface JSON {
+    /** ECMAScript, "JSON.parse source text access", which TypeScript's library does not have yet. */
+    rawJSON(text: string): { readonly rawJSON: string }
+  }
+}
+
 const { OID } = PgTypes
 
 type Json = string | number | boolean | null | ReadonlyArray<Json> | { readonly [key: string]: Json }
@@ -20,7 +27,7 @@ const decimals = new Set<number>([OID.numeric, OID.float4, OID.float8])
  */
 export const isNumeric = (typeOid: number): boolean => integers.has(typeOid) || decimals.has(typeOid)
 
-/** The element's type of the array types that become arrays of something else than strings. */
+/** The element's type of the array types that become arrays; others, those of enums among them, stay text. */
 const elementOf = new Map<number, number>([
   [OID.boolArray, OID.bool],
   [OID.int2Array, OID.int2],
@@ -39,16 +46,39 @@ const elementOf = new Map<number, number>([
   [OID.uuidArray, OID.uuid],
   [OID.dateArray, OID.date],
   [OID.timestampArray, OID.timestamp],
-  [OID.timestamptzArray, OID.timestamptz]
+  [OID.timestamptzArray, OID.timestamptz],
+  [OID.timeArray, OID.time],
+  [OID.timetzArray, OID.timetz],
+  [OID.intervalArray, OID.interval],
+  [OID.byteaArray, OID.bytea],
+  [OID.inetArray, OID.inet],
+  [OID.cidrArray, OID.cidr],
+  [OID.regclassArray, OID.regclass]
 ])
 
 /** Any decimal number of so many significant digits survives a double and back (IEEE 754; DBL_DIG). */
 const doubleDigits = 15
+/** A double has fewer digits below this (DBL_MIN). */
+const smallestNormal = 2.2250738585072014e-308
 
 const decimal = (text: string): Json => {
-  const digits = text.replace(/e.*$/i, "").replace(/[-+.]/g, "").replace(/^0+/, "")
+  const digits = text.replace(/[-+.]/g, "").replace(/^0+/, "")
   const value = Number(text)
-  return Number.isFinite(value) && digits.length <= doubleDigits ? value : text
+  const isHeld = Math.abs(value) >= smallestNormal ? Number.isFinite(value) : digits === ""
+  return isHeld && digits.length <= doubleDigits ? value : text
+}
+
+/** What the server holds as JSON is passed on digit by digit: its numbers know no bounds. */
+const verbatim = (_key: string, value: unknown, context?: { readonly source?: string }): unknown =>
+  typeof value === "number" && context?.source !== undefined ? JSON.rawJSON(context.source) : value
+
+const parseJson = (text: string): Json => {
+  try {
+    return JSON.parse(text, verbatim) as Json
+  } catch {
+    // Nested some two thousand levels deep it overflows the stack here, and not in the server.
+    return text
+  }
 }
 
 /**
@@ -62,8 +92,11 @@ export const toJson = (text: string | null, typeOid: number): Json => {
   if (integers.has(typeOid)) return Number.isSafeInteger(Number(text)) ? Number(text) : text
   if (typeOid === OID.numeric) return decimal(text)
   // The server renders the shortest text that gives the same double (extra_float_digits, from 12), so none is lost.
-  if (typeOid === OID.float4 || typeOid === OID.float8) return Number.isFinite(Number(text)) ? Number(text) : text
-  if (typeOid === OID.json || typeOid === OID.jsonb) return JSON.parse(text) as Json
+  if (typeOid === OID.float4 || typeOid === OID.float8) {
+    if (text === "-0") return JSON.rawJSON(text)
+    return Number.isFinite(Number(text)) ? Number(text) : text
+  }
+  if (typeOid === OID.json || typeOid === OID.jsonb) return parseJson(text)
   const element = elementOf.get(typeOid)
   // Bounds other than 1 (`[0:1]={1,2}`) have no place in JSON.
   return element === undefined || !text.startsWith("{") ? text : parseArray(text, (item) => toJson(item, element))
@@ -75,7 +108,7 @@ export const toJson = (text: string | null, typeOid: number): Json => {
  * @internal
  */
 export const toLine = (text: string): string =>
-  text.replace(/[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, (character) => {
+  text.replace(/[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, (character) => {
     const known = escapes.get(character)
     return known ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
   })

@@ -32,17 +32,24 @@ const keys = [
 ]
 
 /**
+ * Above this scale pgbench itself gives `aid` another type.
+ *
+ * @since 0.1.0
+ */
+export const maxScale = 19_999
+
+/**
  * Creates and fills the tables of `pgbench -i` in the first schema of the search path: `scale` branches, ten tellers
  * and 100,000 accounts for each (about 15 MB), and an empty history.
  *
- * @param scale an integer from 1 to 19,999; above that pgbench itself gives `aid` another type
+ * @param scale an integer from 1 to `maxScale`
  * @since 0.1.0
  */
 export const loadPgbench = Effect.fn("loadPgbench")(function* (
   scale: number
 ): Effect.fn.Return<void, SqlError, SqlClient> {
-  if (!Number.isInteger(scale) || scale < 1 || scale > 19_999) {
-    return yield* Effect.die(new RangeError(`Expected \`scale\` to be an integer from 1 to 19999, got ${scale}`))
+  if (!Number.isInteger(scale) || scale < 1 || scale > maxScale) {
+    return yield* Effect.die(new RangeError(`Expected \`scale\` to be an integer from 1 to ${maxScale}, got ${scale}`))
   }
   const sql = yield* SqlClient
   const load = Effect.gen(function* () {

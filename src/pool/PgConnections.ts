@@ -18,6 +18,7 @@ import { Clock, Duration, Effect, Exit, Random, Scope } from "effect"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import type { Duplex } from "node:stream"
 import { Slots } from "../internal/Slots.ts"
+import type { TransactionKey } from "./PgSession.ts"
 import { PgSession } from "./PgSession.ts"
 import type { Observed } from "./PgTextFilter.ts"
 import type { ServerConnection } from "./ServerConnection.ts"
@@ -33,6 +34,8 @@ export interface Config {
   readonly driver: Omit<PgConnection.Config, "stream">
   /** Opens a socket to the server. Without `observed` it carries no messages that anybody would read. */
   readonly openSocket: (observed: Observed | undefined) => Duplex
+  /** Where effect/sql keeps the transaction that a fiber is in. */
+  readonly transaction: TransactionKey
   /** Reset each session, whatever its statements looked like. */
   readonly alwaysReset: boolean
 }
@@ -40,6 +43,15 @@ export interface Config {
 const closedError = (): SqlError => {
   const message = "The pool is closed"
   return new SqlError({ reason: new ConnectionError({ cause: new Error(message), message, operation: "connect" }) })
+}
+
+/** What throws instead of giving an effect must not keep the connection. */
+const effectOf = <A, E, R>(f: (session: PgSession) => Effect.Effect<A, E, R>, session: PgSession) => {
+  try {
+    return f(session)
+  } catch (defect) {
+    return Effect.die(defect)
+  }
 }
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -81,32 +93,39 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
       return connection
     })
 
+  /** How long the connection that is idle the longest may go on, if there is one too many. */
+  const dueMillis = (): number | undefined => {
+    const oldest = idle.length > config.minConnections ? idle[0] : undefined
+    return oldest === undefined ? undefined : oldest.idleSince + idleMillis - clock.currentTimeMillisUnsafe()
+  }
+
+  /** In a slot: a connection that is on its way out is still there, and another must not be opened in its place. */
+  const closeOldest = Effect.uninterruptibleMask((restore) =>
+    Effect.andThen(
+      slots.take(restore),
+      Effect.suspend(() => {
+        const due = dueMillis()
+        const oldest = due === undefined || due > 0 ? undefined : idle.shift()
+        return Effect.andThen(
+          oldest?.close ?? Effect.void,
+          Effect.sync(() => slots.give())
+        )
+      })
+    )
+  )
+
   /** Closes what has been idle for too long, for as long as anything is idle. */
   const reap = Effect.gen(function* () {
-    while (idle.length > config.minConnections) {
-      const oldest = idle[0]
-      if (oldest === undefined) break
-      const dueMillis = oldest.idleSince + idleMillis - clock.currentTimeMillisUnsafe()
-      if (dueMillis > 0) {
-        yield* Effect.sleep(dueMillis)
-      } else {
-        drop(oldest)
-        yield* Effect.uninterruptible(oldest.close)
-      }
+    for (let due = dueMillis(); due !== undefined; due = dueMillis()) {
+      yield* due > 0 ? Effect.sleep(due) : closeOldest
     }
+    // In one step with the look that found nothing: what comes back from now on starts this again.
+    reaping = false
   })
   const startReaping = Effect.suspend(() => {
     if (reaping || closing) return Effect.void
     reaping = true
-    return Effect.forkIn(
-      Effect.ensuring(
-        reap,
-        Effect.sync(() => {
-          reaping = false
-        })
-      ),
-      poolScope
-    )
+    return Effect.forkIn(reap, poolScope)
   })
 
   /** Takes a connection back with its slot; gives what is left to do for that, if anything. */
@@ -125,11 +144,11 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
     return reaping || idle.length <= config.minConnections ? undefined : startReaping
   }
 
+  /** The connection that was idle for the shortest time, if it can serve at once. */
   const takeIdle = (): ServerConnection | undefined => {
-    for (let connection = idle.pop(); connection !== undefined; connection = idle.pop()) {
-      if (!connection.broken) return connection
-    }
-    return undefined
+    const latest = idle.at(-1)
+    if (latest === undefined || latest.reasonToGo(clock.currentTimeMillisUnsafe()) !== undefined) return undefined
+    return idle.pop()
   }
 
   /** A connection for one who holds a slot; the slot goes back when there is none to be had. */
@@ -138,7 +157,10 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
       Effect.suspend(() => {
         if (closing) return Effect.fail(closedError())
         const connection = takeIdle()
-        return connection === undefined ? open(restore) : Effect.succeed(connection)
+        if (connection !== undefined) return Effect.succeed(connection)
+        // One that is idle all the same has to go, and to be gone before another takes its place.
+        const unfit = idle.pop()
+        return unfit === undefined ? open(restore) : Effect.andThen(unfit.close, open(restore))
       }),
       (exit) => {
         if (Exit.isFailure(exit)) slots.give()
@@ -163,26 +185,28 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
     f: (session: PgSession) => Effect.Effect<A, E, R>,
     restore: Restore
   ): Effect.Effect<A, E, R> => {
-    const session = new PgSession(query, connection)
-    return Effect.onExitPrimitive(restore(f(session)), () => finish(session))
+    const session = new PgSession(query, connection, config.transaction)
+    return Effect.onExitPrimitive(restore(effectOf(f, session)), () => finish(session))
   }
 
   const use: PgConnections["use"] = (query, f) =>
     Effect.uninterruptibleMask((restore) => {
+      // The end of the pool takes every slot and gives none back: who came later would wait for ever.
+      if (closing) return Effect.fail(closedError())
       const lend = (connection: ServerConnection) => serve(connection, query, f, restore)
       if (!slots.tryTake()) {
         return Effect.flatMap(slots.take(restore), () => Effect.flatMap(connectionFor(restore), lend))
       }
       // The fast path: a slot was free and a connection is idle.
-      const connection = closing ? undefined : takeIdle()
+      const connection = takeIdle()
       return connection === undefined ? Effect.flatMap(connectionFor(restore), lend) : lend(connection)
     })
 
   const lease: PgConnections["lease"] = (query) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.acquireRelease(
-        Effect.andThen(slots.take(restore), () =>
-          Effect.map(connectionFor(restore), (connection) => new PgSession(query, connection))
+        Effect.andThen(closing ? Effect.fail(closedError()) : slots.take(restore), () =>
+          Effect.map(connectionFor(restore), (connection) => new PgSession(query, connection, config.transaction))
         ),
         (session) => Effect.suspend(() => finish(session) ?? Effect.void)
       )

@@ -123,7 +123,8 @@ const fromUrl = (raw: string): Result.Result<UrlPart, SqlError> => {
   return Result.succeed({
     host: options.host === null || options.host === "" ? undefined : options.host,
     port: port === undefined ? undefined : Number(port),
-    database: options.database ?? undefined,
+    // The path names the database; libpq's own word for it in the query, which wins there, is unknown to the parser.
+    database: nonEmpty(url.searchParams.get("dbname") ?? options.database ?? undefined),
     username: nonEmpty(options.user),
     password: Option.getOrUndefined(
       Option.map(Option.fromUndefinedOr(nonEmpty(options.password)), (password) => Redacted.make(password))

@@ -29,28 +29,29 @@ export const toQueryError = (query: string, error: SqlError): QueryError => {
   const { reason } = error
   const cause = Predicate.isObject(reason.cause) ? reason.cause : {}
   if (cause instanceof StreamOpen) return new QueryError({ query, reason: new SessionBusy(), connection: "usable" })
-  const sqlState = sqlStateOf(cause)
+  // Every answer of the server has a severity, and nothing else does.
+  const severity = text(cause, "severityUnlocalized") ?? text(cause, "severity")
+  // Node's own errors have codes too, such as EPIPE.
+  const sqlState = severity === undefined ? undefined : text(cause, "code")
   const message = text(cause, "message") ?? reason.message ?? String(reason.cause)
   if (reason.operation === "connect") {
     return new QueryError({ query, reason: new ConnectFailed({ sqlState, message }), connection: "gone" })
   }
-  const gone =
-    reason._tag === "ConnectionError" || fatal.has(text(cause, "severityNonLocalized") ?? text(cause, "severity") ?? "")
-  return new QueryError({
-    query,
-    reason: gone ? new ConnectionLost({ message }) : refusal(cause, sqlState, message),
-    connection: gone ? "gone" : "usable"
-  })
+  const refused = (reason: QueryErrorReason) => new QueryError({ query, reason, connection: "usable" })
+  const lost = (reason: QueryErrorReason) => new QueryError({ query, reason, connection: "gone" })
+  // Not the SQLSTATE's class: a server that cannot reach another one says 08001, and its own connection is well.
+  if (severity === undefined ? reason._tag === "ConnectionError" : fatal.has(severity)) {
+    return lost(new ConnectionLost({ message }))
+  }
+  // A parameter that cannot be encoded is never sent; a row that cannot be decoded makes the driver hang up.
+  if (text(cause, "_tag") === "PgTypesCodecError" && !isOfEncoding(reason)) return lost(new DecodeFailed({ message }))
+  return refused(rejected(cause, sqlState, message))
 }
 
-/** An SQLSTATE is five digits or capital letters; Node's own codes, such as ECONNREFUSED, are not. */
-const sqlStateOf = (cause: object): string | undefined => {
-  const code = text(cause, "code")
-  return code !== undefined && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
-}
+/** The driver tells the two apart by the words of its message alone. */
+const isOfEncoding = (reason: SqlError["reason"]): boolean => reason.message?.includes("encode query") === true
 
-const refusal = (cause: object, sqlState: string | undefined, message: string): QueryErrorReason => {
-  if (text(cause, "_tag") === "PgTypesCodecError" && sqlState === undefined) return new DecodeFailed({ message })
+const rejected = (cause: object, sqlState: string | undefined, message: string): Rejected => {
   const position = Number(text(cause, "position"))
   return new Rejected({
     sqlState,

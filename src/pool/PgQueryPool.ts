@@ -71,7 +71,7 @@ export const layer = (config: Config): Layer.Layer<QueryPool | PgClient.PgClient
 
 /**
  * As `layer`, with settings that are read from the program's configuration, such as
- * `layerConfig({ url: Config.redacted("DATABASE_URL") })`.
+ * `layerConfig({ url: Config.Redacted("DATABASE_URL") })`.
  *
  * @since 0.1.0
  */
@@ -93,7 +93,9 @@ const make = Effect.fnUntraced(function* (config: Config) {
       keepAliveMillis,
       filter: config.results !== "text" || observed === undefined ? undefined : PgTextFilter.make(observed)
     })
+  const { current, transaction } = PgSqlClient.makeKeys()
   const connections = yield* PgConnections.make({
+    transaction,
     maxConnections,
     minConnections: config.minConnections ?? 0,
     idleTimeout: Duration.fromInputUnsafe(config.idleTimeout ?? "1 minute"),
@@ -103,10 +105,11 @@ const make = Effect.fnUntraced(function* (config: Config) {
     alwaysReset: config.reset === "always"
   })
 
-  const current = PgSqlClient.makeSessionKey()
+  const provide = PgSqlClient.makeProvide(current)
   const sql = yield* PgSqlClient.make({
     config: { ...driver, ...config },
     current,
+    transaction,
     use: (f) => connections.use("statement", f),
     lease: connections.lease("transaction"),
     connect: Effect.suspend(() => PgConnection.make({ ...driver, stream: () => openSocket(undefined) }))
@@ -116,8 +119,8 @@ const make = Effect.fnUntraced(function* (config: Config) {
   const around = (context: Context.Context<never>): PgSession | undefined => {
     const session = Context.getOrUndefined(context, current)
     if (session !== undefined) return session
-    const transaction = Context.getOrUndefined(context, sql.transactionService)?.[0]
-    return transaction instanceof PgSession ? transaction : undefined
+    const connection = Context.getOrUndefined(context, transaction)?.[0]
+    return connection instanceof PgSession ? connection : undefined
   }
 
   const asUnit =
@@ -132,7 +135,7 @@ const make = Effect.fnUntraced(function* (config: Config) {
       Effect.withFiber((fiber) => {
         const joined = around(fiber.context)
         if (joined !== undefined) return joined.over() ?? run(joined)
-        return connections.use(query.name, (session) => Effect.provideService(run(session), current, session))
+        return connections.use(query.name, (session) => provide(run(session), session))
       })
     )
   }
@@ -153,7 +156,7 @@ const make = Effect.fnUntraced(function* (config: Config) {
       (error) => toTyped(query.name, error)
     )
 
-  const pool = QueryPool.of({ use, stream, within: (context) => around(context)?.query })
+  const pool = QueryPool.of({ use, stream, within: (context) => Context.getOrUndefined(context, current)?.query })
   return Context.make(QueryPool, pool).pipe(Context.add(PgClient.PgClient, sql), Context.add(SqlClient.SqlClient, sql))
 })
 
@@ -176,7 +179,8 @@ const driverConfig = (config: Config, endpoint: PgEndpoint.PgEndpoint): Omit<PgC
   startupParameters: config.startupParameters,
   startupOptions: config.startupOptions ?? endpoint.startupOptions,
   types: config.types,
-  prepare: config.prepare,
+  // What was prepared before is not described again, and the names of its columns would be missing.
+  prepare: config.results === "text" ? false : config.prepare,
   preparedStatementCacheSize: config.preparedStatementCacheSize,
   maxMessageSize: config.maxMessageSize
 })

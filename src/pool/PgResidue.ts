@@ -4,7 +4,7 @@
  * What a statement changes cannot be known in general (`select f()` may SET or take a lock), so this errs on the side
  * of a reset that was not needed: only statements that begin with a word known to be harmless, and that call none of
  * the functions below, are taken to leave the session as it was. A function that hides such a call is what
- * `reset: "always"` is for.
+ * `reset: "always"` is for. What stays visible in any case is `lastval()` of the unit before.
  *
  * @internal
  */
@@ -19,7 +19,6 @@ const harmless = new Set([
   "with",
   "values",
   "table",
-  "explain",
   "show",
   "analyze",
   "vacuum",
@@ -38,31 +37,49 @@ const harmless = new Set([
   "release"
 ])
 
-/** Calls that outlive their statement: settings, session locks, temporary tables made by SELECT INTO, random seeds. */
-const lasting =
-  /\b(?:set_config|pg_(?:try_)?advisory_lock(?:_shared)?|setseed)\s*\(|\binto\s+(?:local\s+|global\s+)?temp/i
+/**
+ * What outlives its statement: settings, session locks, connections, and temporary tables made by SELECT INTO. Names
+ * stand alone, without the parenthesis of their call, because quotes or a comment may stand between the two.
+ */
+const lasting = /\b(?:set_config|pg_(?:try_)?advisory_lock(?:_shared)?|pg_temp|dblink\w*)\b|\bu&"/i
+const intoTemporary = /\binto(?:\s|--[^\r\n]*|\/\*(?:[^*]|\*(?!\/))*\*\/|\b(?:local|global)\b)+temp(?:orary)?\b/i
 
-/** White space and comments before the first word; nested comments only as deep as people write them. */
-const firstWord = /^(?:\s+|--[^\n]*\n|\/\*(?:[^*]|\*(?!\/))*\*\/|[;(])*([a-z]+)/i
+/** Nothing puts the random numbers of a session back to where they were. */
+const unresettable = /\bsetseed\b/i
+
+/**
+ * What stands before the first word. One character of white space at a time: `\s+` inside of the repetition took time
+ * that doubled with each space before a text that begins with no word. A comment within a comment matches nothing, so
+ * that such a statement is taken to leave something behind.
+ */
+const firstWord = /^(?:\s|--[^\r\n]*[\r\n]|\/\*(?:[^*/]|\*(?!\/)|\/(?!\*))*\*\/|[;(])*([a-z]+)/i
+
+/** A COMMIT or ROLLBACK that leaves no transaction open, unlike `ROLLBACK TO` and `COMMIT AND CHAIN`. */
+const plainEnd = /^\s*(?:commit|end|rollback|abort)(?:\s+(?:work|transaction))?\s*;?$/i
 
 /** @internal */
-export type Residue = "none" | "session" | "transaction" | "prepared"
+export type Residue = "none" | "session" | "begin" | "end" | "unfit"
 
 const judge = (sql: string): Residue => {
   const word = firstWord.exec(sql)?.[1]?.toLowerCase()
   // These drop the driver's own prepared statements, which it would go on to use.
-  if (word === "discard" || word === "deallocate") return "prepared"
-  if (word === "begin" || word === "start") return "transaction"
-  return word !== undefined && harmless.has(word) && !lasting.test(sql) ? "none" : "session"
+  if (word === "discard" || word === "deallocate") return "unfit"
+  if (unresettable.test(sql)) return "unfit"
+  if (word === "begin" || word === "start") return "begin"
+  if (plainEnd.test(sql.trimEnd())) return "end"
+  if (word === undefined || !harmless.has(word)) return "session"
+  return lasting.test(sql) || intoTemporary.test(sql) ? "session" : "none"
 }
 
 /** Texts are few, or else too many to keep: 1,000 of 200 characters are some 400 kB. */
 const remembered = 1_000
+/** A text that is longer, such as an insert of many rows, is judged each time: 1,000 of a megabyte would stay. */
+const rememberedLength = 2_000
 const verdicts = new Map<string, Residue>()
 
 /**
- * What `sql` may leave behind: nothing; something in the session; an open transaction too; or a driver that believes in
- * prepared statements which are gone.
+ * What `sql` may leave behind: nothing; something in the session; a transaction that it opens or ends; or a session that
+ * cannot be reset.
  *
  * @internal
  */
@@ -70,6 +87,7 @@ export const residueOf = (sql: string): Residue => {
   const known = verdicts.get(sql)
   if (known !== undefined) return known
   const residue = judge(sql)
+  if (sql.length > rememberedLength) return residue
   if (verdicts.size >= remembered) verdicts.clear()
   verdicts.set(sql, residue)
   return residue

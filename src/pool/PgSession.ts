@@ -15,13 +15,16 @@
  * @internal
  */
 import type { PgConnection } from "@effect/sql-pg"
-import { Effect, Semaphore, Stream } from "effect"
+import type { Scope } from "effect"
+import { Context, Effect, Stream } from "effect"
+import type { TransactionConnection } from "effect/sql/SqlClient"
 import type { Connection as SqlConnection } from "effect/sql/SqlConnection"
-import { SqlError, UnknownError } from "effect/sql/SqlError"
+import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
 import type { Unit } from "../query/QueryPool.ts"
 import { StreamOpen } from "./PgErrors.ts"
 import type { Residue } from "./PgResidue.ts"
 import { residueOf } from "./PgResidue.ts"
+import { outside, PgTurns } from "./PgTurns.ts"
 import type { ServerConnection } from "./ServerConnection.ts"
 
 type TransformRows = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
@@ -44,27 +47,48 @@ const resetSession = `DO $querypool$ declare prepared record; begin
   end loop;
 end $querypool$`
 
-const rank = { none: 0, session: 1, transaction: 2, prepared: 3 } as const satisfies Record<Residue, number>
+const stuckError = (): SqlError => {
+  const message = "The session was given up, because a transaction on it could be neither committed nor rolled back"
+  return new SqlError({ reason: new ConnectionError({ cause: new Error(message), message, operation: "query" }) })
+}
+
+/**
+ * Where effect/sql keeps the transaction that a fiber is in. Each pool has a key of its own.
+ *
+ * @internal
+ */
+export type TransactionKey = Context.Service<TransactionConnection, TransactionConnection.Service>
+
+/** What effect/sql begins a transaction with: its own word, or the user's `BeginTransaction`. */
+const begin = /^\s*(?:begin|start)\b/i
+
+/** The statements by which effect/sql opens and closes savepoints. */
+const savepoint = /^(SAVEPOINT|RELEASE SAVEPOINT|ROLLBACK TO SAVEPOINT) effect_sql_(\d+)$/
 
 /** @internal */
 export class PgSession implements SqlConnection, Unit {
   readonly query: string
   readonly connection: ServerConnection
+  readonly turns = new PgTurns()
   rows = 0
   columns: Unit["columns"]
   command: string | undefined
   onNotice: Unit["onNotice"]
-  /** Held while a transaction is open, so that the unit's other fibers stay out of it. */
-  readonly transaction = Semaphore.makeUnsafe(1)
-  transactions = 0
-  private residue: Residue = "none"
-  private underWay = 0
+  private readonly transaction: TransactionKey
+  /** What the statements so far may have left behind. */
+  private dirty = false
+  private open = false
+  private unfit = false
+  /** The next BEGIN is the client's own. */
+  private beginning = false
   private streaming = false
-  private ended = false
+  private stuck = false
+  private finished = false
 
-  constructor(query: string, connection: ServerConnection) {
+  constructor(query: string, connection: ServerConnection, transaction: TransactionKey) {
     this.query = query
     this.connection = connection
+    this.transaction = transaction
     connection.observed.session = this
   }
 
@@ -78,7 +102,7 @@ export class PgSession implements SqlConnection, Unit {
 
   /** The defect of whoever uses the session after its unit's end. */
   over(): Effect.Effect<never> | undefined {
-    if (!this.ended) return undefined
+    if (!this.finished) return undefined
     return Effect.die(
       new Error(
         `The session of query "${this.query}" was used after that query had ended. ` +
@@ -88,8 +112,9 @@ export class PgSession implements SqlConnection, Unit {
   }
 
   /** Why no statement may run now, if none may. */
-  refusal(): Effect.Effect<never, SqlError> | undefined {
-    if (this.ended) return this.over()
+  private refusal(): Effect.Effect<never, SqlError> | undefined {
+    if (this.finished) return this.over()
+    if (this.stuck) return Effect.fail(stuckError())
     if (!this.streaming) return undefined
     const cause = new StreamOpen()
     return Effect.fail(
@@ -97,35 +122,81 @@ export class PgSession implements SqlConnection, Unit {
     )
   }
 
-  private note(sql: string): void {
+  /**
+   * Lets no statement run any more: a transaction could not be ended, so what is written now would seem to be kept and
+   * be rolled back with it.
+   */
+  private giveUp(): void {
+    this.stuck = true
+    this.connection.retired = "transaction could not be ended"
+    this.turns.giveUp()
+  }
+
+  /** Notes what a statement may leave behind, before it is sent: it may arrive though its answer never does. */
+  private note(sql: string): Residue {
     const residue = residueOf(sql)
-    if (rank[residue] > rank[this.residue]) this.residue = residue
+    if (residue === "begin") this.open = true
+    else if (residue === "unfit") this.unfit = true
+    else if (residue === "session") this.dirty = true
+    return residue
+  }
+
+  /** The level that a fiber's statements belong to. */
+  private levelOf(context: Context.Context<never>): number {
+    const transaction = Context.getOrUndefined(context, this.transaction)
+    return transaction?.[0] === this ? transaction[1] : outside
+  }
+
+  /** Goes on with `send` when the level of the fiber has its turn; what `send` does at once is in one step with that. */
+  private inTurn<A, E, R>(send: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.withFiber((fiber) => {
+      const level = this.levelOf(fiber.context)
+      if (this.turns.isAt(level)) return send()
+      const later: Effect.Effect<A, E, R> = Effect.suspend(() =>
+        this.turns.isAt(level) ? send() : Effect.andThen(this.turns.wait(level), later)
+      )
+      return later
+    })
   }
 
   /** One statement, from the check that it may run to the count of its rows. */
   private run<A>(
     sql: string,
     statement: (pg: PgConnection.PgConnection) => Effect.Effect<A, SqlError>,
-    rowCount: (result: A) => number
+    rowCount: (result: A) => number,
+    control: boolean
   ): Effect.Effect<A, SqlError> {
     return Effect.suspend(() => {
-      const refused = this.refusal()
-      if (refused !== undefined) return refused
-      this.note(sql)
-      this.underWay++
-      return Effect.onExitPrimitive(statement(this.connection.pg), (exit) => {
-        this.underWay--
-        if (exit._tag === "Success") this.rows += rowCount(exit.value)
+      let sent = false
+      let residue: Residue = "none"
+      const send = (): Effect.Effect<A, SqlError> => {
+        const refused = this.refusal()
+        if (refused !== undefined) return refused
+        residue = this.note(sql)
+        this.columns = undefined
+        this.command = undefined
+        this.turns.started()
+        sent = true
+        return statement(this.connection.pg)
+      }
+      // The end is in place before the beginning: an interruption may come between any two steps.
+      return Effect.onExitPrimitive(control ? Effect.suspend(send) : this.inTurn(send), (exit) => {
+        if (sent) this.turns.ended()
+        if (exit._tag === "Success") {
+          this.rows += rowCount(exit.value)
+          if (residue === "end") this.open = false
+        }
         return undefined
       })
     })
   }
 
-  private result(sql: string, params: ReadonlyArray<unknown>, prepare: boolean) {
+  private result(sql: string, params: ReadonlyArray<unknown>, prepare: boolean, control = false) {
     return this.run(
       sql,
       (pg) => pg.query(sql, params, prepare),
-      (result) => result.rows.length
+      (result) => result.rows.length,
+      control
     )
   }
 
@@ -133,7 +204,8 @@ export class PgSession implements SqlConnection, Unit {
     return this.run(
       sql,
       (pg) => pg.queryValues(sql, params, prepare),
-      (values) => values.length
+      (values) => values.length,
+      false
     )
   }
 
@@ -155,39 +227,90 @@ export class PgSession implements SqlConnection, Unit {
     return this.values(sql, params, false)
   }
 
-  executeUnprepared(sql: string, params: ReadonlyArray<unknown>, transformRows: TransformRows) {
-    const rows = Effect.map(this.result(sql, params, false), (result) =>
+  executeUnprepared(
+    sql: string,
+    params: ReadonlyArray<unknown>,
+    transformRows: TransformRows
+  ): Effect.Effect<ReadonlyArray<unknown>, SqlError> {
+    if (params.length === 0) {
+      if (sql === "ROLLBACK") return this.rollback
+      if (this.beginning && begin.test(sql)) {
+        this.beginning = false
+        return Effect.as(this.result(sql, [], false, true), [])
+      }
+      const [, word, level] = savepoint.exec(sql) ?? []
+      if (level !== undefined) return this.nested(sql, word, Number(level))
+    }
+    return Effect.map(this.result(sql, params, false), (result) =>
       transformRows === undefined ? result.rows : transformRows(result.rows)
     )
-    // effect/sql makes a defect of a ROLLBACK that fails, in place of the error that led to it. Closing the connection
-    // rolls back as surely.
-    return sql.startsWith("ROLLBACK")
-      ? Effect.catch(rows, () =>
-          Effect.sync(() => {
-            this.connection.retired = "rollback failed"
-            return []
-          })
-        )
-      : rows
+  }
+
+  // effect/sql makes a defect of a ROLLBACK that fails, in place of the error that led to it. Closing the connection
+  // rolls back as surely.
+  private readonly rollback: Effect.Effect<ReadonlyArray<unknown>, SqlError> = Effect.suspend(() => {
+    this.turns.end()
+    return Effect.catch(Effect.as(this.result("ROLLBACK", [], false, true), []), () => this.givenUp)
+  })
+
+  private readonly givenUp = Effect.sync(() => {
+    this.giveUp()
+    return []
+  })
+
+  private nested(
+    sql: string,
+    word: string | undefined,
+    level: number
+  ): Effect.Effect<ReadonlyArray<unknown>, SqlError> {
+    const statement = Effect.as(this.result(sql, [], false, true), [])
+    if (word === "SAVEPOINT") {
+      const { entered, leave } = this.turns.enter(level)
+      return Effect.onError(Effect.andThen(entered, statement), () => Effect.sync(leave))
+    }
+    if (word !== "RELEASE SAVEPOINT") return Effect.catch(statement, () => this.givenUp)
+    return Effect.suspend(() => {
+      this.turns.end()
+      // It fails where a statement had failed and the error was handled: the transaction stays aborted, and says so to
+      // the next statement and to its COMMIT. effect/sql would make a defect of it.
+      return Effect.ensuring(
+        Effect.catch(statement, () => Effect.succeed([])),
+        Effect.sync(() => this.turns.leave(level))
+      )
+    })
   }
 
   /** Commits, unprepared: the unit may have dropped the driver's prepared statements. */
-  readonly commit = Effect.suspend(() => this.result("COMMIT", [], false))
+  readonly commit = Effect.suspend(() => {
+    const refused = this.refusal()
+    if (this.streaming) this.giveUp()
+    this.turns.end()
+    return refused ?? this.result("COMMIT", [], false, true)
+  })
 
   executeStream(sql: string, params: ReadonlyArray<unknown>, transformRows: TransformRows) {
-    const opened = Effect.acquireRelease(
-      Effect.suspend(() => {
-        const refused = this.refusal()
-        if (refused !== undefined) return refused
-        this.note(sql)
-        this.streaming = true
-        return Effect.void
-      }),
-      () =>
-        Effect.sync(() => {
-          this.streaming = false
+    const opened = Effect.suspend(() => {
+      let mine = false
+      const close = Effect.sync(() => {
+        if (!mine) return
+        this.streaming = false
+        this.turns.ended()
+      })
+      return Effect.andThen(
+        Effect.addFinalizer(() => close),
+        this.inTurn(() => {
+          const refused = this.refusal()
+          if (refused !== undefined) return refused
+          this.note(sql)
+          this.columns = undefined
+          this.command = undefined
+          this.turns.started()
+          mine = true
+          this.streaming = true
+          return Effect.void
         })
-    )
+      )
+    })
     return Stream.unwrap(
       Effect.as(
         opened,
@@ -199,33 +322,58 @@ export class PgSession implements SqlConnection, Unit {
     )
   }
 
+  /** Takes a turn that lasts for a transaction, until the scope closes. */
+  readonly beginTransaction: Effect.Effect<this, SqlError, Scope.Scope> = Effect.suspend(() => {
+    const refused = this.finished || this.stuck ? this.refusal() : undefined
+    if (refused !== undefined) return refused
+    const { entered, leave } = this.turns.enter(0)
+    return Effect.addFinalizer(() => Effect.sync(leave)).pipe(
+      Effect.andThen(entered),
+      Effect.map(() => {
+        this.beginning = true
+        return this
+      })
+    )
+  })
+
+  /** Whether a transaction could still be rolled back; where none can, nobody is to wait for its end. */
+  hasTransaction(): boolean {
+    if (!this.connection.broken) return true
+    this.turns.giveUp()
+    return false
+  }
+
   /** Ends the unit's ownership. Gives what is left to do before the connection can serve the next unit. */
   end(alwaysReset: boolean): Effect.Effect<void> | undefined {
-    this.ended = true
+    this.finished = true
     const { connection } = this
-    if (this.underWay > 0 || this.streaming) {
+    if (!this.turns.idle) {
       connection.retired = "statement under way"
       return connection.pg.interrupt
     }
     if (connection.broken) return undefined
-    if (this.residue === "prepared") {
-      connection.retired = "prepared statements dropped"
+    if (this.unfit) {
+      connection.retired = "state that cannot be reset"
       return undefined
     }
-    return this.residue === "none" && !alwaysReset ? undefined : this.reset()
+    return this.open || this.dirty || alwaysReset ? this.reset(alwaysReset) : undefined
   }
 
-  private reset(): Effect.Effect<void> {
-    const { pg } = this.connection
-    const reset = pg.query(resetSession, [], false)
+  private reset(alwaysReset: boolean): Effect.Effect<void> {
+    const { connection, dirty, open } = this
+    const rollback = connection.pg.query("ROLLBACK", [], false)
+    const reset = connection.pg.query(resetSession, [], false)
+    // A rollback undoes a transaction's own settings, so that there may be nothing left to reset.
+    const steps = open && !dirty && !alwaysReset ? rollback : open ? Effect.andThen(rollback, reset) : reset
     return Effect.ignore(
-      Effect.tapCause(
-        this.residue === "transaction" ? Effect.andThen(pg.query("ROLLBACK", [], false), reset) : reset,
-        () =>
-          Effect.sync(() => {
-            this.connection.retired = "reset failed"
-          })
+      Effect.tapCause(connection.within(resetLimitMillis, steps), () =>
+        Effect.sync(() => {
+          connection.retired = "reset failed"
+        })
       )
     )
   }
 }
+
+/** A server that does not answer a reset (0.25 ms) within this time is not going to. */
+const resetLimitMillis = 2_000

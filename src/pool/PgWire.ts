@@ -66,13 +66,24 @@ class PgWire extends Duplex {
 
   override _construct(ready: (error?: Error) => void): void {
     const { encryption, inner } = this
-    const failed = (error: Error): void => ready(error)
+    const stopWatching = (): void => {
+      inner.off("error", failed).off("close", hungUp)
+      this.inner.off("error", failed).off("close", hungUp)
+    }
+    const failed = (error: Error): void => {
+      stopWatching()
+      // What else the sockets have to say has nobody to hear it, and must not end the process.
+      inner.on("error", () => {})
+      this.inner.on("error", () => {})
+      ready(error)
+    }
+    const hungUp = (): void => failed(new Error("The server closed the connection before it was established"))
     const established = (): void => {
-      this.inner.off("error", failed)
+      stopWatching()
       this.forward()
       ready()
     }
-    inner.once("error", failed)
+    inner.once("error", failed).once("close", hungUp)
     inner.once("connect", () => {
       if (encryption.mode === "disable") return established()
       inner.once("data", (answer) => {
@@ -84,14 +95,14 @@ class PgWire extends Duplex {
         if (accepted.success === "N") {
           return encryption.mode === "prefer" ? established() : failed(new Error("The server does not support TLS"))
         }
-        inner.off("error", failed)
+        stopWatching()
         this.inner = Tls.connect({
           host: this.host,
           ...(Net.isIP(this.host) === 0 ? { servername: this.host } : {}),
           ...encryption.options,
           socket: inner
         })
-        this.inner.once("error", failed)
+        this.inner.once("error", failed).once("close", hungUp)
         this.inner.once("secureConnect", established)
       })
       inner.write(PgProtocol.encodeSslRequest())
@@ -122,8 +133,9 @@ class PgWire extends Duplex {
     this.inner.end(() => done())
   }
 
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+  /** Not in `_destroy`, which waits for `_construct`, and so for a server that may never answer. */
+  override destroy(error?: Error): this {
     this.inner.destroy()
-    done(error)
+    return super.destroy(error)
   }
 }

@@ -50,19 +50,27 @@ export class ServerConnection {
     this.sockets.main?.once("close", f)
   }
 
+  /** Runs an effect on the connection; if it takes longer, the connection is destroyed, which ends the effect. */
+  within<A, E, R>(limitMillis: number, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.acquireUseRelease(
+      Effect.sync(() => setTimeout(() => this.sockets.main?.destroy(), limitMillis)),
+      () => effect,
+      (timer) => Effect.sync(() => clearTimeout(timer))
+    )
+  }
+
   /** Says goodbye, and waits until the server has closed its end too. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     const socket = this.sockets.main
-    const closed =
-      socket === undefined || socket.closed
-        ? Effect.void
-        : Effect.callback<void>((resume) => {
-            const done = (): void => resume(Effect.void)
-            socket.once("close", done)
-            // Read on to the end: a socket that is not read never learns that the other side has closed.
-            socket.resume()
-            return Effect.sync(() => socket.off("close", done))
-          })
+    const closed = Effect.callback<void>((resume) => {
+      // Looked at only now: it may have closed while the scope did, and would not say so again.
+      if (socket === undefined || socket.closed) return resume(Effect.void)
+      const done = (): void => resume(Effect.void)
+      socket.once("close", done)
+      // Read on to the end: a socket that is not read never learns that the other side has closed.
+      socket.resume()
+      return Effect.sync(() => socket.off("close", done))
+    })
     return Scope.close(this.scope, Exit.void).pipe(
       Effect.andThen(Effect.timeoutOption(Effect.interruptible(closed), closeTimeout)),
       Effect.andThen(Effect.sync(() => socket?.destroy()))
@@ -109,7 +117,14 @@ export const connect = (options: {
     const scope = Scope.makeUnsafe()
     const sockets = new Sockets(options.openSocket)
     return options.restore(Scope.provide(PgConnection.make({ ...options.driver, stream: sockets.next }), scope)).pipe(
-      Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)),
+      Effect.onExit((exit) => {
+        if (Exit.isSuccess(exit)) return Effect.void
+        // The driver loses a connection that was established just before an interruption.
+        return Effect.ensuring(
+          Scope.close(scope, exit),
+          Effect.sync(() => sockets.main?.destroy())
+        )
+      }),
       Effect.map((pg) => new ServerConnection(pg, sockets, scope))
     )
   })

@@ -63,14 +63,21 @@ export const cancelled: Outcome<never, never> = { _tag: "Cancelled" }
 export const skipped: Outcome<never, never> = { _tag: "Skipped" }
 
 /**
- * The outcome an exit stands for, or `undefined` for a defect: a defect is a fault of the program and no way for a
- * query to end.
+ * The outcome a cause stands for, or `undefined` for a defect: a defect is a fault of the program and no way for a query
+ * to end.
  *
  * @since 0.1.0
  */
-export const fromExit = <A, E>(exit: Exit.Exit<A, E>): Outcome<A, E> | undefined => {
-  if (Exit.isSuccess(exit)) return succeeded(exit.value)
-  if (Cause.hasDies(exit.cause)) return undefined
-  const failure = exit.cause.reasons.find(Cause.isFailReason)
+export const fromCause = <E>(cause: Cause.Cause<E>): Outcome<never, E> | undefined => {
+  if (Cause.hasDies(cause)) return undefined
+  const failure = cause.reasons.find(Cause.isFailReason)
   return failure === undefined ? cancelled : failed(failure.error)
 }
+
+/**
+ * As `fromCause`, for an exit.
+ *
+ * @since 0.1.0
+ */
+export const fromExit = <A, E>(exit: Exit.Exit<A, E>): Outcome<A, E> | undefined =>
+  Exit.isSuccess(exit) ? succeeded(exit.value) : fromCause(exit.cause)

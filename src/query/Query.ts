@@ -19,7 +19,7 @@ import type { QueryError } from "./QueryError.ts"
 import type { QueryInfo, Unit } from "./QueryPool.ts"
 import { QueryPool, QueryTypeId } from "./QueryPool.ts"
 import type { Run } from "./Run.ts"
-import { attempted, CurrentRun, trackScoped } from "./Run.ts"
+import { attempted, CurrentRun, streamed } from "./Run.ts"
 
 /**
  * A named unit of SQL work.
@@ -72,7 +72,8 @@ Object.assign(
       const run = Context.get(context, CurrentRun)
       return run === undefined || pool.within(context) !== undefined
         ? pool.use(this, this.body)
-        : this[QueryTypeId](pool, run, false)
+        : // Its body stands outside of the run: a query of another pool in it must not wait for a second slot.
+          Effect.provideService(this[QueryTypeId](pool, run, false), CurrentRun, undefined)
     }
   })
 )
@@ -147,7 +148,7 @@ export const findAll = <S extends Schema.Constraint>(
   find: Find<S>,
   options?: Options
 ): Query<ReadonlyArray<S["Type"]>, QueryError, S["DecodingServices"]> => {
-  const decode = Schema.decodeUnknownEffect(Schema.Array(find.schema))
+  const decode = decoderOf(find.schema, "rows")
   return make(
     find.name,
     (sql) =>
@@ -205,16 +206,18 @@ export const findOneOption = <S extends Schema.Constraint>(
 
 /**
  * The rows as a stream, with backpressure down to the socket: a slow reader makes the server wait. The query takes its
- * slot and session when the stream starts and gives both back when it ends, fails or is left early.
+ * session when the stream starts and gives it back when it ends, fails or is left early.
+ *
+ * Whoever runs queries for its rows needs more sessions than there are streams open: a pool of five connections and
+ * five streams has none left for them.
  *
  * @since 0.1.0
  */
 export const stream = <S extends Schema.Constraint>(
-  find: Find<S>,
-  options?: Options
+  find: Find<S>
 ): Stream.Stream<S["Type"], QueryError, S["DecodingServices"] | QueryPool> => {
-  const query: QueryInfo = { name: find.name, options: options ?? noOptions }
-  const decode = Schema.decodeUnknownEffect(Schema.NonEmptyArray(find.schema))
+  const query: QueryInfo = { name: find.name, options: noOptions }
+  const decode = decoderOf(find.schema, "chunk")
   const rows = (sql: SqlClient) =>
     Stream.mapArrayEffect(toStatement(sql, find.statement(sql)).stream, (chunk) =>
       Effect.mapError(decode(chunk), decodeFailed(find.name))
@@ -225,7 +228,7 @@ export const stream = <S extends Schema.Constraint>(
       const pool = Context.get(context, QueryPool)
       const run = Context.get(context, CurrentRun)
       if (run === undefined || pool.within(context) !== undefined) return pool.stream(query, rows)
-      const onStart = yield* trackScoped(run, query, query.name)
+      const onStart = yield* streamed(run, query)
       return pool.stream(query, (sql, unit) => {
         onStart?.(unit)
         return rows(sql)
@@ -238,20 +241,27 @@ const decodeFailed = (name: string) => (error: Schema.SchemaError) =>
   ofRows(name, new DecodeFailed({ message: error.message }))
 
 const decodeRow = <S extends Schema.Constraint>(find: Find<S>) => {
-  const decode = decoderOf(find.schema)
+  const decode = decoderOf(find.schema, "row")
   return (row: unknown) => Effect.mapError(decode(row), decodeFailed(find.name))
 }
 
-/** Schemas are few and decoders are dear: making one for each of 30,000 lookups took a tenth of their time. */
-const decoders = new WeakMap<object, (row: unknown) => Effect.Effect<unknown, Schema.SchemaError, unknown>>()
+const makeDecoders = <S extends Schema.Constraint>(schema: S) => ({
+  row: Schema.decodeUnknownEffect(schema),
+  rows: Schema.decodeUnknownEffect(Schema.Array(schema)),
+  chunk: Schema.decodeUnknownEffect(Schema.NonEmptyArray(schema))
+})
 
-const decoderOf = <S extends Schema.Constraint>(
-  schema: S
-): ((row: unknown) => Effect.Effect<S["Type"], Schema.SchemaError, S["DecodingServices"]>) => {
-  const known = decoders.get(schema)
+/** Schemas are few and decoders are dear: making one for each of 30,000 lookups took a tenth of their time. */
+const decoders = new WeakMap<object, object>()
+
+const decoderOf = <S extends Schema.Constraint, Shape extends keyof ReturnType<typeof makeDecoders<S>>>(
+  schema: S,
+  shape: Shape
+): ReturnType<typeof makeDecoders<S>>[Shape] => {
   // What is kept under a schema was made from it.
-  if (known !== undefined) return known as ReturnType<typeof decoderOf<S>>
-  const decode = Schema.decodeUnknownEffect(schema)
-  decoders.set(schema, decode)
-  return decode
+  const known = decoders.get(schema) as ReturnType<typeof makeDecoders<S>> | undefined
+  if (known !== undefined) return known[shape]
+  const made = makeDecoders(schema)
+  decoders.set(schema, made)
+  return made[shape]
 }

@@ -58,7 +58,7 @@ export class ConnectionLost extends Schema.TaggedError<ConnectionLost>("querypoo
  * A statement was sent on a session that has an open stream of rows.
  *
  * A query for each row of a stream on that same session could never run: the stream waits for its reader, the query
- * for the stream. Read the rows first, join in SQL, or run the inner queries outside of this query's body.
+ * for the stream. Read the rows first, or join in SQL.
  *
  * @since 0.1.0
  */
@@ -69,7 +69,7 @@ export class SessionBusy extends Schema.TaggedError<SessionBusy>("querypool/quer
   override get message(): string {
     return (
       "the session has an open stream of rows, so it cannot run another statement before that ends. " +
-      "Collect the rows first, join in SQL, or run the inner query on a session of its own"
+      "Collect the rows first, or join in SQL"
     )
   }
 }
@@ -107,7 +107,7 @@ export class TooManyRows extends Schema.TaggedError<TooManyRows>("querypool/quer
 export class DecodeFailed extends Schema.TaggedError<DecodeFailed>("querypool/query/QueryError/DecodeFailed")(
   "DecodeFailed",
   {
-    /** What was expected, what was found, and the path to it. */
+    /** What was expected, and the path to it; not the value, which may be nobody's business. */
     message: Schema.String
   }
 ) {}

@@ -14,6 +14,7 @@
 import { Cause, Clock, Context, Effect, Exit, identity, Predicate, Stream } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
+import { mapWithWorkers } from "../internal/mapWithWorkers.ts"
 import * as Outcome from "./Outcome.ts"
 import type { QueryError } from "./QueryError.ts"
 import type { QueryEvent } from "./QueryEvent.ts"
@@ -140,9 +141,9 @@ const defaultConcurrency = 5
  *
  * @since 0.1.0
  */
-export const all = <const T extends Shape, const Mode extends "default" | "outcome" = "default">(
+export const all = <const T extends Shape, const Mode extends "default" | "outcome" | undefined = undefined>(
   effects: T,
-  options?: (RunOptions & { readonly mode?: Mode | undefined }) | undefined
+  options?: (RunOptions & { readonly mode?: Mode }) | undefined
 ): Effect.Effect<
   Values<T, Mode>,
   Mode extends "outcome" ? never : Effect.Error<Member<T>>,
@@ -165,8 +166,8 @@ export const all = <const T extends Shape, const Mode extends "default" | "outco
 }
 
 /**
- * Runs effects as `all` does, all of them, and reports how each query ended and where the time went. It never fails
- * for a query's failure, nor for a query's defect.
+ * Runs effects as `all` does, all of them, and reports how each query ended and where the time went. It never fails:
+ * also what an effect that is no query failed with, or died of, stands in the report.
  *
  * @since 0.1.0
  */
@@ -174,17 +175,24 @@ export const report = <const T extends Shape>(
   effects: T,
   options?: RunOptions | undefined
 ): Effect.Effect<Report.Report, never, Effect.Services<Member<T>> | QueryPool> => {
-  const run = Effect.suspend(() => {
+  const run = Effect.suspend((): AnyEffect => {
     const collector = Report.collector()
     const onEvent = (event: QueryEvent): void => {
       collector.add(event)
       options?.onEvent?.(event)
     }
+    const keys = isIterable(effects) ? undefined : Object.keys(effects)
     const members = isIterable(effects) ? effects : Object.values<AnyEffect>(effects)
-    return Effect.map(
-      runMembers(members, Effect.exit, () => {}, { ...options, onEvent }),
-      () => collector.report()
-    )
+    const failures: Array<Report.Report["failures"][number]> = []
+    const step = (member: AnyEffect): AnyEffect => (isQuery(member) ? Effect.ignoreCause(member) : Effect.exit(member))
+    const keep = (exit: unknown, index: number): void => {
+      if (!Exit.isExit(exit) || Exit.isSuccess(exit)) return
+      failures.push({ member: keys?.[index] ?? index, error: Cause.squash(exit.cause) })
+    }
+    return Effect.map(runMembers(members, step, keep, { ...options, onEvent }), () => ({
+      ...collector.report(),
+      failures
+    }))
   })
   // `Effect.exit` leaves the members' services as they are, but a loop over any members cannot name them.
   return run as Effect.Effect<Report.Report, never, Effect.Services<Member<T>> | QueryPool>
@@ -198,7 +206,7 @@ export const report = <const T extends Shape>(
  * @since 0.1.0
  */
 export const stream = <Q extends AnyEffect, E2 = never, R2 = never>(
-  queries: Iterable<Q> | AsyncIterable<Q> | Stream.Stream<Q, E2, R2>,
+  queries: (Iterable<Q> | AsyncIterable<Q> | Stream.Stream<Q, E2, R2>) & { readonly [Effect.TypeId]?: never },
   options?: (RunOptions & { readonly preserveOrder?: boolean | undefined }) | undefined
 ): Stream.Stream<
   { readonly query: Q; readonly outcome: Outcome.Outcome<Effect.Success<Q>, Effect.Error<Q>> },
@@ -206,13 +214,12 @@ export const stream = <Q extends AnyEffect, E2 = never, R2 = never>(
   Effect.Services<Q> | R2 | QueryPool
 > =>
   Stream.unwrap(
-    Effect.map(openRun(options), ({ run }) =>
-      toStream(queries).pipe(
-        Stream.mapEffect((query) => Effect.map(toOutcome(typed(query)), (outcome) => ({ query, outcome })), {
-          concurrency: run.concurrency,
-          unordered: options?.preserveOrder !== true
-        }),
-        Stream.provideService(CurrentRun, run)
+    Effect.map(openRun(options, Infinity), ({ pool, run }) =>
+      // The source does not belong to the run: were it itself a query's rows, it would hold the slot its queries need.
+      mapWithWorkers(
+        toStream(queries),
+        (query) => Effect.map(toOutcome(memberOf(pool, run, query)), (outcome) => ({ query, outcome })),
+        { workers: run.workers, ordered: options?.preserveOrder === true }
       )
     )
   )
@@ -225,7 +232,7 @@ const runMembers = (
   options: RunOptions | undefined
 ): Effect.Effect<void, unknown, unknown> =>
   Effect.scoped(
-    Effect.flatMap(openRun(options), ({ pool, run }) => {
+    Effect.flatMap(openRun(options, Array.isArray(members) ? members.length : Infinity), ({ pool, run }) => {
       if (run.listener !== undefined && Array.isArray(members)) {
         for (const member of members) if (isQuery(member)) run.listener.announce(member, member.name)
       }
@@ -235,7 +242,7 @@ const runMembers = (
         let next: IteratorResult<AnyEffect>
         let index = 0
         let holdsSlot = false
-        return Effect.whileLoop({
+        const loop = Effect.whileLoop({
           while: () => {
             next = source.next()
             index = taken++
@@ -244,7 +251,7 @@ const runMembers = (
           body: () => {
             const member = next.value
             // The worker takes the slot of a member that is a query for it: the query would take it at a higher price.
-            if (!isQuery(member)) return step(member)
+            if (!isQuery(member)) return step(Effect.provideService(member, CurrentRun, run))
             holdsSlot = run.slots.tryTake()
             return step(member[QueryTypeId](pool, run, holdsSlot))
           },
@@ -254,21 +261,39 @@ const runMembers = (
             keep(value, index)
           }
         })
+        return Effect.onExitPrimitive(loop, () => {
+          if (holdsSlot) run.slots.give()
+          return undefined
+        })
       })
-      return Effect.forEach(Array.from({ length: run.concurrency }), () => worker, {
+      return Effect.forEach(Array.from({ length: run.workers }), () => worker, {
         concurrency: "unbounded",
         discard: true
-      }).pipe(Effect.ensuring(Effect.sync(() => source.return?.())), Effect.provideService(CurrentRun, run))
+      }).pipe(
+        Effect.ensuring(Effect.sync(() => source.return?.())),
+        // A query's body stands outside of the run: a query of another pool in it must not wait for a second slot.
+        Effect.provideService(CurrentRun, undefined),
+        Effect.andThen(
+          Effect.suspend(() =>
+            run.listener?.fault === undefined ? Effect.void : Effect.die(run.listener.fault.defect)
+          )
+        )
+      )
     })
   )
 
-/** A new run, which ends with the scope. */
-const openRun = Effect.fnUntraced(function* (options: RunOptions | undefined) {
+/** More would be more fibers than any server has connections. */
+const mostConcurrency = 100_000
+
+/** A new run for so many members, which ends with the scope. */
+const openRun = Effect.fnUntraced(function* (options: RunOptions | undefined, members: number) {
   const context = yield* Effect.context<QueryPool>()
   const concurrency = options?.concurrency ?? defaultConcurrency
-  if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
+  if (!Number.isSafeInteger(concurrency) || concurrency < 1 || concurrency > mostConcurrency) {
     return yield* Effect.die(
-      new RangeError(`Expected \`concurrency\` to be an integer from 1, got ${String(concurrency)}`)
+      new RangeError(
+        `Expected \`concurrency\` to be an integer from 1 to ${mostConcurrency}, got ${String(concurrency)}`
+      )
     )
   }
   const pool = Context.get(context, QueryPool)
@@ -282,40 +307,59 @@ const openRun = Effect.fnUntraced(function* (options: RunOptions | undefined) {
       )
     )
   }
-  const run = new Run(concurrency, yield* Clock.Clock, options?.onEvent)
+  const run = new Run(concurrency, Math.min(concurrency, members), yield* Clock.Clock, options?.onEvent)
   const { listener } = run
   if (listener !== undefined) {
-    listener.emit({ _tag: "RunStarted", at: listener.now(), concurrency })
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => {
-        listener.skipAnnounced()
-        listener.emit({ _tag: "RunEnded", at: listener.now() })
-      })
+    yield* Effect.acquireRelease(
+      Effect.sync(() => listener.emit({ _tag: "RunStarted", at: listener.now(), concurrency })),
+      () =>
+        Effect.sync(() => {
+          listener.skipAnnounced()
+          listener.emit({ _tag: "RunEnded", at: listener.now() })
+        })
     )
   }
   return { pool, run }
 })
 
+/** A defect is no outcome: it goes on. */
 const toOutcome = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Outcome.Outcome<A, E>, never, R> =>
-  Effect.flatMap(Effect.exit(effect), (exit) => {
-    const outcome = Outcome.fromExit(exit)
-    if (outcome !== undefined) return Effect.succeed(outcome)
-    return Exit.isFailure(exit)
-      ? Effect.failCause(Cause.fromReasons(exit.cause.reasons.filter(Cause.isDieReason)))
-      : Effect.never
+  Effect.matchCauseEffect(effect, {
+    onSuccess: (value) => Effect.succeed(Outcome.succeeded(value)),
+    onFailure: (cause) => {
+      const outcome = Outcome.fromCause(cause)
+      return outcome === undefined
+        ? Effect.failCause(Cause.fromReasons(cause.reasons.filter(Cause.isDieReason)))
+        : Effect.succeed(outcome)
+    }
   })
 
-/** Names the three types of an effect whose own type is a parameter. */
-const typed = <Q extends AnyEffect>(query: Q) =>
-  query as Effect.Effect<Effect.Success<Q>, Effect.Error<Q>, Effect.Services<Q>>
+/** A member as a part of the run. */
+const memberOf = <Q extends AnyEffect>(pool: QueryPool["Service"], run: Run, member: Q) =>
+  // The types of an effect whose own type is a parameter have to be named.
+  (isQuery(member)
+    ? Effect.provideService(member[QueryTypeId](pool, run, false), CurrentRun, undefined)
+    : Effect.provideService(member, CurrentRun, run)) as Effect.Effect<
+    Effect.Success<Q>,
+    Effect.Error<Q>,
+    Effect.Services<Q>
+  >
 
 const toStream = <Q, E, R>(
   queries: Iterable<Q> | AsyncIterable<Q> | Stream.Stream<Q, E, R>
 ): Stream.Stream<Q, E, R> => {
   if (Stream.isStream(queries)) return queries
-  return Symbol.asyncIterator in queries
-    ? Stream.orDie(Stream.fromAsyncIterable(queries, identity))
-    : Stream.fromIterable(queries, { chunkSize: 1 })
+  if (Symbol.asyncIterator in queries) return Stream.orDie(Stream.fromAsyncIterable(queries, identity))
+  return Stream.unwrap(
+    Effect.map(
+      // A generator that is left early has a `finally` to run.
+      Effect.acquireRelease(
+        Effect.sync(() => queries[Symbol.iterator]()),
+        (iterator) => Effect.sync(() => iterator.return?.())
+      ),
+      (iterator) => Stream.fromIterable({ [Symbol.iterator]: () => iterator }, { chunkSize: 1 })
+    )
+  )
 }
 
 const isIterable = (effects: Shape): effects is Shape & Iterable<AnyEffect> => Symbol.iterator in effects

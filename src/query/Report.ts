@@ -45,6 +45,8 @@ export interface QueryReport {
 export interface Report {
   /** In the order in which they were handed over. */
   readonly queries: ReadonlyArray<QueryReport>
+  /** Effects of the run that failed and are no queries, by their place or key; only `QueryPool.report` knows of them. */
+  readonly failures: ReadonlyArray<{ readonly member: number | string; readonly error: unknown }>
   /** How many could run at once. */
   readonly concurrency: number
   /** From the start of the run to its last end. */
@@ -137,6 +139,7 @@ export const collector = (): Collector => {
     })
     return {
       queries,
+      failures: [],
       concurrency,
       makespanMillis,
       lowerBoundMillis,

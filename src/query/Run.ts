@@ -21,11 +21,19 @@ interface Progress {
 /** @internal */
 export class Run {
   readonly concurrency: number
+  /** How many workers it takes for that: no more than there are members, where their number is known. */
+  readonly workers: number
   readonly slots: Slots
   readonly listener: Listener | undefined
 
-  constructor(concurrency: number, clock: Clock.Clock, onEvent: ((event: QueryEvent) => void) | undefined) {
+  constructor(
+    concurrency: number,
+    workers: number,
+    clock: Clock.Clock,
+    onEvent: ((event: QueryEvent) => void) | undefined
+  ) {
     this.concurrency = concurrency
+    this.workers = workers
     this.slots = new Slots(concurrency)
     this.listener = onEvent === undefined ? undefined : new Listener(clock, onEvent)
   }
@@ -42,7 +50,9 @@ export const CurrentRun = Context.Reference<Run | undefined>("querypool/query/Cu
 
 /** Numbers the queries and workers of a run that somebody listens to. */
 class Listener {
-  readonly emit: (event: QueryEvent) => void
+  private readonly onEvent: (event: QueryEvent) => void
+  /** What `onEvent` threw first. */
+  fault: { readonly defect: unknown } | undefined
   private readonly clock: Clock.Clock
   private readonly freeWorkers: Array<number> = []
   private workers = 0
@@ -50,9 +60,19 @@ class Listener {
   /** Queries announced before their turn, by the value that was handed over: one value may be handed over twice. */
   private readonly announced = new Map<object, { readonly name: string; readonly ids: Array<number> }>()
 
-  constructor(clock: Clock.Clock, emit: (event: QueryEvent) => void) {
+  constructor(clock: Clock.Clock, onEvent: (event: QueryEvent) => void) {
     this.clock = clock
-    this.emit = emit
+    this.onEvent = onEvent
+  }
+
+  emit(event: QueryEvent): void {
+    if (this.fault !== undefined) return
+    try {
+      this.onEvent(event)
+    } catch (defect) {
+      // Kept for the end of the run: thrown here it might end the process, from the handler of a socket.
+      this.fault = { defect }
+    }
   }
 
   now(): number {
@@ -121,33 +141,44 @@ export const attempted = <A, E, R>(
 ): Effect.Effect<A, E, R> => {
   const { listener } = run
   if (listener === undefined) return holdsSlot ? attempt(undefined) : withSlot(run.slots, attempt(undefined))
-  return Effect.suspend(() => {
-    const life = new Life(listener, listener.begin(query, query.name), query.name)
-    const started = attempt((unit) => life.started(unit))
-    return Effect.onExitPrimitive(holdsSlot ? started : withSlot(run.slots, started), (exit) => {
-      life.ended(exit)
-      return undefined
-    })
+  let life: Life | undefined
+  const ended = (exit: Exit.Exit<unknown, unknown>): undefined => {
+    life?.ended(exit)
+  }
+  const begin = Effect.suspend(() => {
+    const begun = (life = new Life(listener, listener.begin(query, query.name), query.name))
+    // Its end comes before its slot is given back, so that the worker's number is free again before the slot is.
+    const started = Effect.onExitPrimitive(
+      attempt((unit) => begun.started(unit)),
+      ended
+    )
+    return holdsSlot ? started : withSlot(run.slots, started)
   })
+  // Around the beginning as well: a query that was interrupted just after it would be lost without an end.
+  return Effect.onExitPrimitive(begin, ended)
 }
 
 /**
- * Takes a slot of the run until the scope closes, for a query whose rows are streamed.
+ * Tells the run's listener of a query whose rows are streamed, until the scope closes. Such a query takes no slot of the
+ * run: whoever reads the rows may run queries of the same run, and must not wait for itself.
  *
  * @internal
  */
-export const trackScoped = Effect.fnUntraced(function* (run: Run, query: object, name: string) {
+export const streamed = (
+  run: Run,
+  query: { readonly name: string }
+): Effect.Effect<((unit: Progress) => void) | undefined, never, Scope.Scope> => {
   const { listener } = run
-  const scope = yield* Scope.Scope
-  const life = listener === undefined ? undefined : new Life(listener, listener.begin(query, name), name)
-  if (life !== undefined) yield* Effect.addFinalizer((exit) => Effect.sync(() => life.ended(exit)))
-  yield* Effect.uninterruptibleMask((restore) =>
-    Effect.acquireRelease(run.slots.take(restore), () => Effect.sync(() => run.slots.give()))
+  if (listener === undefined) return Effect.succeed(undefined)
+  return Effect.map(
+    // In one step with its finalizer: a query that was interrupted in between would be lost without an end.
+    Effect.acquireRelease(
+      Effect.sync(() => new Life(listener, listener.begin(query, query.name), query.name)),
+      (life, exit) => Effect.sync(() => life.ended(exit))
+    ),
+    (life) => (unit: Progress) => life.started(unit)
   )
-  // Added after the slot, so that the worker's number is free again before the slot is.
-  if (life !== undefined) yield* Scope.addFinalizerExit(scope, (exit) => Effect.sync(() => life.ended(exit)))
-  return life === undefined ? undefined : (unit: Progress) => life.started(unit)
-})
+}
 
 /** One query of a run that is listened to, from its turn to its end. */
 class Life {

@@ -1,0 +1,258 @@
+import { assert, layer } from "@effect/vitest"
+import { Effect } from "effect"
+import * as Pg from "../../support/Pg.ts"
+import { databaseUrl, documentOf, firstRowsOf, outcomesOf, run, runJson, start } from "./Command.ts"
+
+layer(Pg.layer("FileRun"), { excludeTestServices: true })("a run of queries from files", (it) => {
+  it.effect("gives each query a clean session, whatever the one before did to it", () =>
+    Effect.gen(function* () {
+      const look = `select current_setting('work_mem') as memory, current_setting('search_path') as path,
+        current_user as user, to_regclass('pg_temp.mine') as temporary,
+        (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()) as locks,
+        (select count(*) from pg_prepared_statements where from_sql) as prepared,
+        (select count(*) from pg_listening_channels()) as channels`
+      const { code, document } = yield* runJson(
+        `-- name: before
+        ${look};
+        -- name: settings
+        set work_mem = '77MB'; set search_path = nowhere; select set_config('work_mem', '88MB', false);
+        -- name: after_settings
+        ${look};
+        -- name: objects
+        create temp table mine (id int); prepare p as select 1; listen news; select pg_advisory_lock(42);
+        -- name: after_objects
+        ${look};
+        -- name: role
+        set role pg_monitor; select 1;
+        -- name: after_role
+        ${look};
+        -- name: authorization
+        set session authorization pg_monitor; select 1;
+        -- name: after_authorization
+        ${look};
+        -- name: discard
+        discard all; select 1;
+        -- name: after_discard
+        ${look};
+        -- name: left_open
+        begin; set local work_mem = '99MB'; create temp table mine (id int); select 1;
+        -- name: after_left_open
+        ${look};`,
+        ["--concurrency", "1"]
+      )
+      const { before, ...others } = firstRowsOf(document)
+      for (const [name, row] of Object.entries(others)) {
+        if (name.startsWith("after_")) assert.deepStrictEqual(row, before, name)
+      }
+      assert.strictEqual(code, 0)
+    })
+  )
+
+  it.effect("commits each statement by itself, and a query as a whole with --single-transaction", () =>
+    Effect.gen(function* () {
+      const { observer } = yield* Pg.Pg
+      yield* observer.rows("create table written (by text)")
+      const written = observer.value("select string_agg(by, ' ' order by by) from written")
+      const sql = `
+        -- name: fails_late
+        insert into written values ('first'); select 1 / 0; insert into written values ('third');
+        -- name: commits
+        begin; insert into written values ('committed'); commit;
+        -- name: rolls_back
+        begin; insert into written values ('rolled'); rollback;
+        -- name: forgets
+        begin; insert into written values ('forgotten'); savepoint a; rollback to a;
+        -- name: vacuums
+        vacuum written;`
+      const each = yield* run(sql)
+      assert.strictEqual(yield* written, "committed first")
+      assert.match(each.stderr, /^fails_late failed: division by zero \(22012\) at <stdin>:3:\d+$/m)
+      // The one that forgets is warned, and nobody else.
+      assert.deepStrictEqual(each.stderr.match(/^.* WARNING: .*$/gm), [
+        "forgets WARNING: the query ended inside the transaction it began, which is rolled back. Add COMMIT or ROLLBACK"
+      ])
+
+      yield* observer.rows("truncate written")
+      const together = yield* runJson(
+        `-- name: fails_late
+        insert into written values ('first'); select 1 / 0;
+        -- name: succeeds
+        insert into written values ('second'); insert into written values ('third');
+        -- name: cannot
+        vacuum written;`,
+        ["--single-transaction"]
+      )
+      assert.strictEqual(yield* written, "second third")
+      assert.deepStrictEqual(outcomesOf(together.document), {
+        fails_late: "failed",
+        succeeds: "succeeded",
+        cannot: "failed"
+      })
+      assert.strictEqual(together.code, 1)
+    })
+  )
+
+  it.effect("gives the last result of a query's statements, and says that there were more", () =>
+    Effect.gen(function* () {
+      const sql = `
+        -- name: two
+        select 1 as a; select 2 as b, 3 as b; set work_mem = '5MB';
+        -- name: same_text_again
+        select 1 as a; select 2 as b, 3 as b; select 1 as a;
+        -- name: called
+        create procedure five(inout x int) language plpgsql as $$ begin x := 5; end $$; call five(1);
+        -- name: fetched
+        begin; declare c cursor for select generate_series(1, 9) as n; fetch 3 from c; commit;
+        -- name: explained
+        explain (costs off) select 1;
+        -- name: written
+        create temp table t (n int); insert into t select generate_series(1, 3);
+        -- name: nothing
+        select;`
+      const { document } = yield* runJson(sql)
+      assert.deepStrictEqual(firstRowsOf(document), {
+        two: { b: 2, b_2: 3 },
+        same_text_again: { a: 1 },
+        called: { x: 5 },
+        fetched: { n: 1 },
+        explained: { "QUERY PLAN": "Result" },
+        written: undefined,
+        nothing: {}
+      })
+      assert.deepStrictEqual(
+        document.queries.map(({ rowCount }) => rowCount),
+        [1, 1, 1, 3, 1, 0, 1]
+      )
+    })
+  )
+
+  it.effect("keeps every other result when one fails, and tells them in the order given", () =>
+    Effect.gen(function* () {
+      const { observer } = yield* Pg.Pg
+      yield* observer.hold(1)
+      const url = yield* databaseUrl
+      const sql = `
+        -- name: slow
+        select pg_advisory_xact_lock(1);
+        -- name: bad
+        select nothing;
+        -- name: fast
+        select 1;`
+      const running = yield* start(["run", "-", "--json"], { stdin: sql, env: { DATABASE_URL: url } })
+      yield* observer.seen("the slow query waits", ({ wait }) => wait === "Lock:advisory")
+      yield* observer.seen("another connection is done", ({ state }) => state === "idle")
+      assert.strictEqual(running.soFar().stdout, "")
+      yield* observer.release(1)
+      const ended = yield* running.ended
+      const document = documentOf(ended)
+      assert.deepStrictEqual(
+        document.queries.map(({ name, outcome }) => `${name} ${outcome}`),
+        ["slow succeeded", "bad failed", "fast succeeded"]
+      )
+      assert.deepInclude(document.queries[1], {
+        error: {
+          reason: "Rejected",
+          sqlState: "42703",
+          message: 'column "nothing" does not exist',
+          line: 5,
+          column: 16
+        }
+      })
+      assert.strictEqual(ended.code, 1)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("stops the others at the first failure with --on-error stop, on the server too", () =>
+    Effect.gen(function* () {
+      const { observer } = yield* Pg.Pg
+      yield* observer.hold(2)
+      const { code, document } = yield* runJson(
+        `-- name: waits
+        select pg_advisory_xact_lock(2);
+        -- name: fails_when_it_does
+        do $$ begin
+          while not exists (select from pg_locks where locktype = 'advisory' and objid = 2 and not granted) loop
+            perform pg_sleep(0.01);
+          end loop;
+          raise exception 'enough';
+        end $$;
+        -- name: never
+        select 1;`,
+        ["--on-error", "stop", "--concurrency", "2"]
+      )
+      assert.deepStrictEqual(outcomesOf(document), {
+        waits: "cancelled",
+        fails_when_it_does: "failed",
+        never: "skipped"
+      })
+      assert.deepInclude(document.queries[2], { attempts: 0, ranSeconds: 0 })
+      assert.strictEqual(code, 1)
+      yield* observer.gone
+      yield* observer.release(2)
+    })
+  )
+
+  it.effect("fails no query but the one whose backend is ended, with a reason", () =>
+    Effect.gen(function* () {
+      const { observer } = yield* Pg.Pg
+      yield* observer.hold(3)
+      const url = yield* databaseUrl
+      const sql = `
+        -- name: ended
+        select 'ended', pg_advisory_xact_lock(3);
+        -- name: untouched
+        select 'untouched', pg_advisory_xact_lock(3);
+        -- name: later
+        select 'later';`
+      const args = ["run", "-", "--json", "--concurrency", "2"]
+      const running = yield* start(args, { stdin: sql, env: { DATABASE_URL: url } })
+      const isWaiting = (word: string) => (backend: Pg.Backend) =>
+        backend.wait === "Lock:advisory" && backend.query.includes(word)
+      yield* observer.seen("the other waits", isWaiting("untouched"))
+      const { pid } = yield* observer.seen("the victim waits", isWaiting("ended"))
+      yield* observer.terminate(pid)
+      yield* observer.release(3)
+      const { queries } = documentOf(yield* running.ended)
+      assert.deepStrictEqual(
+        queries.map(({ error, outcome }) => error?.reason ?? outcome),
+        ["ConnectionLost", "succeeded", "succeeded"]
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("runs 3,000 queries of one file", () =>
+    Effect.gen(function* () {
+      const sql = Array.from({ length: 3000 }, (_, index) => `-- name: q${index}\nselect ${index} as n;\n`).join("")
+      const { code, document } = yield* runJson(sql)
+      assert.deepStrictEqual(
+        document.queries.map(({ rows }) => rows[0]?.["n"]),
+        Array.from({ length: 3000 }, (_, index) => index)
+      )
+      assert.strictEqual(code, 0)
+    })
+  )
+
+  it.effect("holds no more rows than it shows, of however many", () =>
+    Effect.gen(function* () {
+      // A quarter of a gigabyte of rows, where 64 MB is all that the heap may have.
+      const sql = "select g, repeat('x', 200) as x from generate_series(1, 1000000) g"
+      const { code, stdout } = yield* run(sql, ["--max-rows", "1"], { node: ["--max-old-space-size=64"] })
+      assert.match(stdout, /^stdin {2}1,000,000 rows in /)
+      assert.match(stdout, /^… and 999,999 more rows \(--max-rows\)$/m)
+      assert.strictEqual(code, 0)
+    })
+  )
+
+  it.effect("shows as many rows as it is told to", () =>
+    Effect.gen(function* () {
+      const sql = "select g from generate_series(1, 1001) g"
+      const [table, document, none] = yield* Effect.all([run(sql), runJson(sql), runJson(sql, ["--max-rows", "0"])], {
+        concurrency: 2
+      })
+      assert.match(table.stdout, /\n20\n… and 981 more rows \(--max-rows\)\n/)
+      assert.lengthOf(document.document.queries[0]?.rows ?? [], 1000)
+      assert.deepInclude(document.document.queries[0], { rowCount: 1001, truncated: true })
+      assert.deepInclude(none.document.queries[0], { rows: [], rowCount: 1001, truncated: true })
+    })
+  )
+})

@@ -1,0 +1,148 @@
+import { assert, describe, it, layer } from "@effect/vitest"
+import { Effect } from "effect"
+import { execFileSync } from "node:child_process"
+import { createServer } from "node:net"
+import * as Pg from "../../support/Pg.ts"
+import { waitUntil } from "../../support/waitUntil.ts"
+import { databaseUrl, documentOf, outcomesOf, querypool, run, start } from "./Command.ts"
+
+/** A server that takes connections and says nothing; gives its port. */
+const silentServer = Effect.acquireRelease(
+  Effect.callback<ReturnType<typeof createServer>>((resume) => {
+    const made = createServer((socket) => {
+      socket.on("error", () => {}).resume()
+    })
+    made.listen(0, "127.0.0.1", () => resume(Effect.succeed(made)))
+  }),
+  (made) => Effect.callback<void>((resume) => void made.close(() => resume(Effect.void)))
+)
+
+const portOf = (server: ReturnType<typeof createServer>): number => {
+  const address = server.address()
+  return address !== null && typeof address === "object" ? address.port : 0
+}
+
+const connectionsOf = (server: ReturnType<typeof createServer>) =>
+  Effect.callback<number>((resume) =>
+    server.getConnections((error, count) => resume(error === null ? Effect.succeed(count) : Effect.die(error)))
+  )
+
+layer(Pg.layer("main"), { excludeTestServices: true })("a run that is stopped", (it) => {
+  const sql = `
+    -- name: fast
+    select 'fast' as word;
+    -- name: sleeps
+    select pg_sleep(600);
+    -- name: loops
+    do $$ begin loop perform 1; end loop; end $$;
+    -- name: writes
+    insert into account select id + 1000000, 'x', 0 from generate_series(1, 1000000000) id;
+    -- name: late
+    select 'late';`
+
+  const underWay = Effect.gen(function* () {
+    const { observer } = yield* Pg.Pg
+    for (const word of ["pg_sleep", "loop perform", "insert into account"]) {
+      yield* observer.seen(`${word} runs`, ({ query, state }) => state === "active" && query.includes(word))
+    }
+  })
+
+  it.effect.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
+    "by %s leaves nothing running on the server, and a whole document",
+    (signal) =>
+      Effect.gen(function* () {
+        const { observer } = yield* Pg.Pg
+        const args = ["run", "-", "--json", "--concurrency", "3"]
+        const running = yield* start(args, { stdin: sql, env: { DATABASE_URL: yield* databaseUrl } })
+        yield* underWay
+        running.signal(signal)
+        const ended = yield* running.ended
+        yield* observer.gone
+        assert.strictEqual(yield* observer.value("select count(*)::int from account where id > 1000000"), 0)
+        assert.deepStrictEqual(outcomesOf(documentOf(ended)), {
+          fast: "succeeded",
+          sleeps: "cancelled",
+          loops: "cancelled",
+          writes: "cancelled",
+          late: "skipped"
+        })
+        assert.strictEqual(ended.stderr, "")
+        assert.strictEqual(ended.code, 130)
+      }).pipe(Effect.scoped)
+  )
+
+  it.effect("by a reader who leaves, as head does, stops on the server too, and is no failure to tell of", () =>
+    Effect.gen(function* () {
+      const { observer } = yield* Pg.Pg
+      const args = ["run", "-", "--concurrency", "3"]
+      yield* observer.hold(1)
+      const running = yield* start(args, {
+        stdin: `-- name: first\nselect pg_advisory_xact_lock(1);\n${sql}`,
+        env: { DATABASE_URL: yield* databaseUrl }
+      })
+      yield* observer.seen("the first query waits", ({ wait }) => wait === "Lock:advisory")
+      running.stopReading()
+      yield* observer.release(1)
+      const { code, stderr } = yield* running.ended
+      yield* observer.gone
+      assert.deepStrictEqual({ code, stderr }, { code: 130, stderr: "" })
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("by a full disk stops on the server too, and says so in one line", () =>
+    Effect.gen(function* () {
+      const { observer } = yield* Pg.Pg
+      const full = "querypool: standard output cannot be written: ENOSPC: no space left on device, write\n"
+      for (const args of [["--concurrency", "3"], ["--json"]]) {
+        const { code, stderr } = yield* run(sql, args, { into: "/dev/full" })
+        yield* observer.gone
+        assert.deepStrictEqual({ code, stderr }, { code: 1, stderr: full })
+      }
+      // All is done by the time that the last of it cannot be written.
+      const { code, stderr } = yield* run("select 1", ["--json"], { into: "/dev/full" })
+      assert.deepStrictEqual({ code, stderr }, { code: 1, stderr: full })
+    })
+  )
+})
+
+describe("a command that waits", () => {
+  it.live("for standard input shows nobody its arguments, and stops when told to", () =>
+    Effect.gen(function* () {
+      const running = yield* start(["run", "-", "--url", "postgres://me:s3cr3t@127.0.0.1:1/db"], { stdin: "open" })
+      const seenByOthers = () => execFileSync("ps", ["-o", "args=", "-p", String(running.pid)], { encoding: "utf8" })
+      yield* waitUntil(
+        "its arguments are hidden",
+        Effect.sync(() => seenByOthers().trim() === "querypool")
+      )
+      // More than a pipe holds: it is written when it is read.
+      const read = new Promise((resolve) => running.stdin.write("-- comment\n".repeat(100_000), resolve))
+      yield* Effect.promise(() => read)
+      running.signal("SIGINT")
+      const ended = yield* running.ended
+      assert.deepStrictEqual(ended, { stdout: "", stderr: "", code: 130 })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("for a server that never answers stops when told to, and by itself in the time that the URL gives it", () =>
+    Effect.gen(function* () {
+      const server = yield* silentServer
+      const url = `postgres://me:s3cr3t@127.0.0.1:${portOf(server)}/db`
+      const told = yield* start(["run", "-", "--json", "--url", `${url}?connect_timeout=600`], { stdin: "select 1" })
+      yield* waitUntil(
+        "it has connected",
+        Effect.map(connectionsOf(server), (count) => count === 1)
+      )
+      told.signal("SIGINT")
+      assert.deepStrictEqual(yield* told.ended, { stdout: "", stderr: "", code: 130 })
+
+      assert.deepStrictEqual(
+        yield* querypool(["run", "-", "--url", `${url}?connect_timeout=1`], { stdin: "select 1" }),
+        {
+          stdout: "",
+          stderr: `querypool: Cannot connect to 127.0.0.1:${portOf(server)}: Connection timed out\n`,
+          code: 2
+        }
+      )
+    }).pipe(Effect.scoped)
+  )
+})

@@ -1,0 +1,301 @@
+import { assert, describe, it } from "@effect/vitest"
+import { PgTypes } from "@effect/sql-pg"
+import { Result } from "effect"
+import type { FileResult, Finished, Teller } from "../../../src/cli/FileRun.ts"
+import { duration, forPeople, forPrograms } from "../../../src/cli/RunOutput.ts"
+import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
+import { ConnectionLost, QueryError, Rejected } from "../../../src/query/QueryError.ts"
+import type { QueryReport, Report } from "../../../src/query/Report.ts"
+
+const { OID } = PgTypes
+
+/** What a teller says, in the order it is said: lines of standard error are marked. */
+const listen = (tell: (output: Parameters<typeof forPeople>[0]) => void): string => {
+  let said = ""
+  const screen = { width: undefined, color: false }
+  tell({
+    console: {
+      ...globalThis.console,
+      log: (text: string) => void (said += `${text}\n`),
+      error: (text: string) => void (said += text === "" ? "!\n" : text.replaceAll(/^/gm, "! ") + "\n")
+    },
+    write: (text) => void (said += text),
+    stdout: screen,
+    stderr: screen
+  })
+  return said
+}
+
+const finished = (
+  text: string,
+  result: Partial<FileResult>,
+  report: Partial<QueryReport> & Pick<QueryReport, "outcome">
+): Finished => {
+  const source = Result.getOrThrow(parseSqlFile({ file: "q/a.sql", defaultName: "a", text }))
+  const [query] = source.queries
+  if (query === undefined) throw new Error("no query")
+  return {
+    result: {
+      query: { ...query, source },
+      columns: undefined,
+      rows: [],
+      rowCount: 0,
+      resultSets: 0,
+      inTransaction: false,
+      command: undefined,
+      statement: query.statements.at(-1),
+      ...result
+    },
+    report: {
+      id: 0,
+      name: query.name,
+      waitedMillis: 0.25,
+      ranMillis: 12.4,
+      rows: 0,
+      attempts: 1,
+      worker: 0,
+      startedMillis: 0.25,
+      notices: [],
+      ...report
+    }
+  }
+}
+
+const runOf = (...all: ReadonlyArray<Finished>): Report => ({
+  queries: all.map(({ report }) => report),
+  failures: [],
+  concurrency: 2,
+  makespanMillis: 1234.5,
+  lowerBoundMillis: 12.4,
+  efficiency: 0.01
+})
+
+const tellAll = (teller: Teller, all: ReadonlyArray<Finished>, interrupted = false): void => {
+  for (const one of all) teller.ended(one)
+  teller.over(all, runOf(...all), interrupted)
+}
+
+const toPeople = (all: ReadonlyArray<Finished>, quiet = false) =>
+  listen((output) => tellAll(forPeople(output, quiet), all))
+const toPrograms = (all: ReadonlyArray<Finished>, quiet = false) =>
+  listen((output) => tellAll(forPrograms(output, quiet), all))
+
+const rejected = (fields: Partial<Rejected>) =>
+  new QueryError({
+    query: "a",
+    connection: "usable",
+    reason: new Rejected({
+      sqlState: "42P01",
+      message: 'relation "nowhere" does not exist',
+      detail: undefined,
+      hint: undefined,
+      position: undefined,
+      constraint: undefined,
+      schema: undefined,
+      table: undefined,
+      column: undefined,
+      ...fields
+    })
+  })
+
+const books = finished(
+  "-- name: books\nselect …",
+  {
+    columns: [
+      { name: "id", typeOid: OID.int4 },
+      { name: "title", typeOid: OID.text }
+    ],
+    rows: [
+      { id: "1", title: "Emma" },
+      { id: "12", title: null }
+    ],
+    rowCount: 1001,
+    resultSets: 1
+  },
+  { outcome: "Succeeded" }
+)
+const insert = finished("-- name: insert\ninsert …", { command: "INSERT 0 3" }, { outcome: "Succeeded" })
+const failed = finished(
+  "-- name: bad\nselect *\nfrom nowhere;",
+  {},
+  { outcome: "Failed", error: rejected({ position: 15, detail: "the detail", hint: "the hint" }) }
+)
+const lost = finished(
+  "-- name: lost\nselect 1",
+  {},
+  {
+    outcome: "Failed",
+    error: new QueryError({ query: "a", connection: "gone", reason: new ConnectionLost({ message: "terminated" }) })
+  }
+)
+const skipped = finished(
+  "-- name: late\nselect 1",
+  { statement: undefined },
+  { outcome: "Skipped", attempts: 0, ranMillis: 0, waitedMillis: 80_000 }
+)
+
+describe("people are told", () => {
+  it("of a query its name, its rows and what was cut, and in the end how all of them went", () => {
+    assert.deepStrictEqual(toPeople([books, insert, skipped]).split("\n"), [
+      "books  1,001 rows in 12 ms",
+      "id  title",
+      "──  ─────",
+      " 1  Emma",
+      "12  NULL",
+      "… and 999 more rows (--max-rows)",
+      "",
+      "insert  INSERT 0 3 in 12 ms",
+      "",
+      "query   outcome     rows  waited    ran",
+      "──────  ─────────  ─────  ──────  ─────",
+      "books   succeeded  1,001  0.3 ms  12 ms",
+      "insert  succeeded         0.3 ms  12 ms",
+      "late    skipped           80.0 s",
+      "",
+      "3 queries: 2 succeeded, 1 skipped in 1.23 s, 2 at a time",
+      ""
+    ])
+  })
+
+  it("of a failure beside the results: what, where, and what the server advises", () => {
+    assert.deepStrictEqual(toPeople([failed]).split("\n"), [
+      '! bad failed: relation "nowhere" does not exist (42P01) at q/a.sql:3:6',
+      "!   from nowhere;",
+      "!        ^",
+      "!   detail: the detail",
+      "!   hint: the hint",
+      "!",
+      ""
+    ])
+    assert.strictEqual(toPeople([lost]), "! lost failed: terminated at q/a.sql:2:1\n!\n")
+  })
+
+  it("of the notices of a query before its result", () => {
+    const noticing = {
+      ...books,
+      report: { ...books.report, notices: [{ severity: "WARNING", message: "two\nlines" }] }
+    }
+    assert.isTrue(toPeople([noticing]).startsWith("! books WARNING: two\\nlines\nbooks  1,001 rows"))
+  })
+
+  it("when a result is not the only one of its query", () => {
+    const several = { ...books, result: { ...books.result, resultSets: 3 } }
+    assert.match(toPeople([several]), /^books {2}1,001 rows in 12 ms, the last of 3 results\n/)
+  })
+
+  it("of rows without columns, and of columns without rows, in one line", () => {
+    const bare = { ...books, result: { ...books.result, columns: [], rows: [{}], rowCount: 1 } }
+    const empty = { ...books, result: { ...books.result, rows: [], rowCount: 0 } }
+    assert.strictEqual(toPeople([bare]), "books  1 row in 12 ms\n\n")
+    assert.strictEqual(toPeople([empty]), "books  0 rows in 12 ms\n\n")
+  })
+
+  it("of failures alone where they asked for quiet", () => {
+    const notices = [{ severity: "NOTICE", message: "n" }]
+    const noisy = [books, failed].map((one) => ({ ...one, report: { ...one.report, notices } }))
+    assert.match(toPeople(noisy, true), /^! bad NOTICE: n\n! bad failed: .*\n(!.*\n)*$/)
+  })
+
+  it("nothing that acts on their terminal", () => {
+    const evil = "\u001b[31m\n\u009b"
+    const text = `-- name: a\nselect '${evil}'`
+    const hostile = [
+      finished(
+        text,
+        { columns: [{ name: evil, typeOid: OID.text }], rows: [{ [evil]: evil }], rowCount: 1 },
+        { outcome: "Succeeded", name: evil, notices: [{ severity: "NOTICE", message: evil }] }
+      ),
+      finished(
+        text,
+        {},
+        {
+          outcome: "Failed",
+          name: evil,
+          error: rejected({ message: evil, position: 9, detail: evil, hint: evil })
+        }
+      )
+    ]
+    assert.notMatch(toPeople(hostile), /[^\P{Cc}\n]/u)
+  })
+})
+
+describe("programs are told", () => {
+  it("one document of all queries in order", () => {
+    const times = { waitedSeconds: 0.00025, ranSeconds: 0.0124, attempts: 1 }
+    const base = { rowCount: 0, rows: [], truncated: false }
+    const error = {
+      reason: "Rejected",
+      sqlState: "42P01",
+      message: 'relation "nowhere" does not exist',
+      line: 3,
+      column: 6
+    }
+    assert.deepStrictEqual(JSON.parse(toPrograms([books, failed, lost, skipped])), {
+      queries: [
+        {
+          name: "books",
+          outcome: "succeeded",
+          rowCount: 1001,
+          rows: [
+            { id: 1, title: "Emma" },
+            { id: 12, title: null }
+          ],
+          truncated: true,
+          ...times
+        },
+        { name: "bad", outcome: "failed", ...base, error, ...times },
+        {
+          name: "lost",
+          outcome: "failed",
+          ...base,
+          error: { reason: "ConnectionLost", sqlState: null, message: "terminated", line: 2, column: 1 },
+          ...times
+        },
+        { name: "late", outcome: "skipped", ...base, waitedSeconds: 80, ranSeconds: 0, attempts: 0 }
+      ],
+      makespanSeconds: 1.2345,
+      lowerBoundSeconds: 0.0124
+    })
+  })
+
+  it("a whole document of no queries", () => {
+    assert.deepStrictEqual(JSON.parse(toPrograms([])), {
+      queries: [],
+      makespanSeconds: 1.2345,
+      lowerBoundSeconds: 0.0124
+    })
+  })
+
+  it("of each query as it ends, a row to a line, so that a document of any size can be written", () => {
+    const soFar = listen((output) => forPrograms(output, false).ended(books))
+    assert.include(soFar, '\n        {"id":1,"title":"Emma"},\n        {"id":12,"title":null}\n')
+  })
+
+  it("of notices on standard error, unless they asked for quiet", () => {
+    const noticing = { ...insert, report: { ...insert.report, notices: [{ severity: "NOTICE", message: "n" }] } }
+    assert.isTrue(toPrograms([noticing]).startsWith("! insert NOTICE: n\n{"))
+    assert.isTrue(toPrograms([noticing], true).startsWith("{"))
+  })
+})
+
+describe("a duration", () => {
+  it.each([
+    [0, "0.0 ms"],
+    [0.44, "0.4 ms"],
+    [9.94, "9.9 ms"],
+    [12.4, "12 ms"],
+    [999, "999 ms"],
+    [1234, "1.23 s"],
+    [12_340, "12.3 s"],
+    [119_900, "119.9 s"],
+    [120_000, "2 min 0 s"],
+    [725_000, "12 min 5 s"],
+    [7_265_000, "121 min 5 s"]
+  ])("of %f milliseconds is %s", (millis, text) => {
+    assert.strictEqual(duration(millis), text)
+  })
+
+  it("has no more digits at the end of a unit than in it", () => {
+    assert.deepStrictEqual([9.96, 999.7, 9_996, 119_960].map(duration), ["10 ms", "1.00 s", "10.0 s", "2 min 0 s"])
+  })
+})
