@@ -46,7 +46,7 @@ describe("a command line that cannot be followed", () => {
           'Invalid value for flag --on-error: "maybe". Expected: "continue" | "stop"'
         ],
         [["run", "-", "--max-rows", "-1"], 'Invalid value for flag --max-rows: "-1". Expected: an integer from 0'],
-        ...["0", "many"].map(
+        ...["0", "-1", "1.5", "1e3", "many"].map(
           (text) =>
             [
               ["run", "-", "--concurrency", text],

@@ -23,9 +23,9 @@ const portOf = (server: ReturnType<typeof createServer>): number => {
 }
 
 const connectionsOf = (server: ReturnType<typeof createServer>) =>
-  Effect.callback<number>((resume) =>
+  Effect.callback<number>((resume) => {
     server.getConnections((error, count) => resume(error === null ? Effect.succeed(count) : Effect.die(error)))
-  )
+  })
 
 layer(Pg.layer("main"), { excludeTestServices: true })("a run that is stopped", (it) => {
   const sql = `
