@@ -11,6 +11,8 @@ export default defineConfig({
   test: {
     setupFiles: ["test/support/leaks.ts"],
     reporters: ["default", "./test/support/closingLine.ts"],
+    // Half of the processors, which is the default, would leave the other of two idle.
+    maxWorkers: "100%",
     testTimeout: 60_000,
     hookTimeout: 60_000,
     projects: [

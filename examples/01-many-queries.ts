@@ -3,7 +3,7 @@ import { NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Schema } from "effect"
 import { PgQueryPool, Query, QueryPool } from "querypool"
 
-const Planet = Schema.Struct({ name: Schema.String, moons: Schema.Number })
+const Planet = Schema.Struct({ name: Schema.String, moons: Schema.Finite })
 
 const planets = Query.findAll({
   name: "planets",

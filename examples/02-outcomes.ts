@@ -4,7 +4,7 @@ import { NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Schema } from "effect"
 import { PgQueryPool, Query, QueryPool } from "querypool"
 
-const One = Schema.Struct({ one: Schema.Number })
+const One = Schema.Struct({ one: Schema.Finite })
 
 const fine = Query.findOne({ name: "fine", schema: One, statement: (sql) => sql`select 1 as one` })
 const empty = Query.findOne({ name: "empty", schema: One, statement: (sql) => sql`select 1 as one where false` })

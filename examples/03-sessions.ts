@@ -4,7 +4,7 @@ import { NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Exit, Schema } from "effect"
 import { PgQueryPool, Query, QueryPool } from "querypool"
 
-const Balance = Schema.Struct({ owner: Schema.String, balance: Schema.Number })
+const Balance = Schema.Struct({ owner: Schema.String, balance: Schema.Finite })
 
 const prepare = Query.make("prepare", (sql) =>
   Effect.gen(function* () {

@@ -4,7 +4,7 @@ import { NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Schema, Stream } from "effect"
 import { PgQueryPool, Query, QueryPool } from "querypool"
 
-const Row = Schema.Struct({ i: Schema.Number })
+const Row = Schema.Struct({ i: Schema.Finite })
 
 const numbers = Query.stream({
   name: "numbers",

@@ -45,7 +45,7 @@ export class QueryFailed extends Data.TaggedError("QueryFailed") {
  */
 export const sayable = (message: string): string =>
   message
-    .replace(/:\/\/(?!user:password@)\S*@/g, "://…@")
+    .replace(/(?<!\bfile):\/\/(?!user:password@)\S*@/g, "://…@")
     .replace(/\bpassword=[^\s&"]*/gi, "password=…")
     .split("\n")
     .map(toLine)

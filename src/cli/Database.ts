@@ -54,7 +54,7 @@ export const findDatabase = Effect.fnUntraced(function* (
   const url = fillIn(new URL(isSet(given) ? given : "postgres://"), env)
   const endpoint = yield* endpointOf("PG* variables", url.toString())
   const username = endpoint.username ?? Os.userInfo().username
-  const database = endpoint.database ?? (isSet(env["PGDATABASE"]) ? env["PGDATABASE"] : username)
+  const database = endpoint.database ?? (env["PGDATABASE"] || username)
   const password =
     endpoint.password ??
     (isSet(env["PGPASSWORD"]) ? Redacted.make(env["PGPASSWORD"]) : undefined) ??
@@ -89,10 +89,10 @@ const fillIn = (url: URL, env: Environment): URL => {
     if (isSet(value) && !isSet(parameters.get(parameter) ?? undefined)) parameters.set(parameter, value)
   }
   const port = url.port === "" ? env["PGPORT"] : undefined
-  if (url.hostname === "") open("host", env["PGHOST"] ?? env["PGHOSTADDR"] ?? localSocketFolder(port ?? "5432"))
+  if (url.hostname === "") open("host", env["PGHOST"] || env["PGHOSTADDR"] || localSocketFolder(port || "5432"))
   open("port", port)
   if (url.username === "") open("user", env["PGUSER"])
-  open("sslmode", env["PGSSLMODE"] ?? "prefer")
+  open("sslmode", env["PGSSLMODE"] || "prefer")
   open("sslrootcert", env["PGSSLROOTCERT"])
   open("sslcert", env["PGSSLCERT"])
   open("sslkey", env["PGSSLKEY"])

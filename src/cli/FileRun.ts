@@ -172,7 +172,7 @@ export const run = Effect.fnUntraced(function* (
         teller.over(all, collector.report(), Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
       })
     ),
-    Effect.catch(() => Effect.fail(new QueryFailed()))
+    Effect.mapError(() => new QueryFailed())
   )
   if (finished.some((one) => one?.report.outcome !== "Succeeded")) return yield* new QueryFailed()
 })

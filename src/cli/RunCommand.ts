@@ -5,11 +5,11 @@
  */
 import { Console, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
+import { constants } from "node:buffer"
 import { EmbeddedPostgres } from "../embedded/EmbeddedPostgres.ts"
 import type { Config } from "../pool/PgQueryPool.ts"
 import * as PgQueryPool from "../pool/PgQueryPool.ts"
 import * as Query from "../query/Query.ts"
-import { constants } from "node:buffer"
 import { UsageError } from "./CliFailure.ts"
 import { findDatabase } from "./Database.ts"
 import * as FileRun from "./FileRun.ts"
@@ -88,6 +88,7 @@ export const runCommand = Command.make(
             ...config,
             maxConnections: options.concurrency,
             results: "text",
+            // The driver's own limit of 16 MiB fails a query for one large value, and ends its connection.
             maxMessageSize: constants.MAX_STRING_LENGTH
           })
         ),

@@ -14,7 +14,8 @@
  * @internal
  */
 import type { PgConnection } from "@effect/sql-pg"
-import { Clock, Duration, Effect, Exit, Random, Scope } from "effect"
+import type { Scope } from "effect"
+import { Clock, Duration, Effect, Exit, Random } from "effect"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import type { Duplex } from "node:stream"
 import { Slots } from "../internal/Slots.ts"

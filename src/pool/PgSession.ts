@@ -274,7 +274,7 @@ export class PgSession implements SqlConnection, Unit {
       // It fails where a statement had failed and the error was handled: the transaction stays aborted, and says so to
       // the next statement and to its COMMIT. effect/sql would make a defect of it.
       return Effect.ensuring(
-        Effect.catch(statement, () => Effect.succeed([])),
+        Effect.orElseSucceed(statement, () => []),
         Effect.sync(() => this.turns.leave(level))
       )
     })

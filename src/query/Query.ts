@@ -56,15 +56,10 @@ class QueryImpl {
       pool.use(this, onStart === undefined ? this.body : begun(this.body, onStart))
     )
   }
-
-  toJSON() {
-    return { _id: "Query", name: this.name, options: this.options }
-  }
 }
 
-Object.assign(
-  QueryImpl.prototype,
-  Effectable.Prototype<QueryImpl & Effect.Effect<unknown, unknown, unknown>>({
+const proto = {
+  ...Effectable.Prototype<QueryImpl & Effect.Effect<unknown, unknown, unknown>>({
     label: "Query",
     evaluate(fiber) {
       const { context } = fiber
@@ -75,8 +70,12 @@ Object.assign(
         : // Its body stands outside of the run: a query of another pool in it must not wait for a second slot.
           Effect.provideService(this[QueryTypeId](pool, run, false), CurrentRun, undefined)
     }
-  })
-)
+  }),
+  toJSON(this: QueryImpl) {
+    return { _id: "Query", name: this.name, options: this.options }
+  }
+}
+Object.defineProperties(QueryImpl.prototype, Object.getOwnPropertyDescriptors(proto))
 
 const begun =
   (body: Body, onStart: (unit: Unit) => void): Body =>

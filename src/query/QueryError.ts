@@ -23,7 +23,7 @@ export class Rejected extends Schema.TaggedError<Rejected>("querypool/query/Quer
   message: Schema.String,
   detail: Schema.UndefinedOr(Schema.String),
   hint: Schema.UndefinedOr(Schema.String),
-  position: Schema.UndefinedOr(Schema.Number),
+  position: Schema.UndefinedOr(Schema.Int),
   constraint: Schema.UndefinedOr(Schema.String),
   schema: Schema.UndefinedOr(Schema.String),
   table: Schema.UndefinedOr(Schema.String),
@@ -92,7 +92,7 @@ export class NoRows extends Schema.TaggedError<NoRows>("querypool/query/QueryErr
  */
 export class TooManyRows extends Schema.TaggedError<TooManyRows>("querypool/query/QueryError/TooManyRows")(
   "TooManyRows",
-  { count: Schema.Number }
+  { count: Schema.Int }
 ) {
   override get message(): string {
     return `expected one row, got ${this.count}`

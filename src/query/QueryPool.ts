@@ -184,12 +184,11 @@ export const report = <const T extends Shape>(
     const keys = isIterable(effects) ? undefined : Object.keys(effects)
     const members = isIterable(effects) ? effects : Object.values<AnyEffect>(effects)
     const failures: Array<Report.Report["failures"][number]> = []
-    const step = (member: AnyEffect): AnyEffect => (isQuery(member) ? Effect.ignoreCause(member) : Effect.exit(member))
-    const keep = (exit: unknown, index: number): void => {
-      if (!Exit.isExit(exit) || Exit.isSuccess(exit)) return
+    const keep = (exit: unknown, index: number, member: AnyEffect): void => {
+      if (isQuery(member) || !Exit.isExit(exit) || Exit.isSuccess(exit)) return
       failures.push({ member: keys?.[index] ?? index, error: Cause.squash(exit.cause) })
     }
-    return Effect.map(runMembers(members, step, keep, { ...options, onEvent }), () => ({
+    return Effect.map(runMembers(members, Effect.exit, keep, { ...options, onEvent }), () => ({
       ...collector.report(),
       failures
     }))
@@ -201,7 +200,8 @@ export const report = <const T extends Shape>(
 /**
  * Runs a stream of effects, at most `concurrency` at a time, and gives each with its outcome: as they end, or with
  * `preserveOrder` in the order of the source. The source is pulled as workers become free, so memory is bounded by
- * `concurrency`, whatever the number of queries. A failed query is an outcome, never a failure of the stream.
+ * `concurrency`, whatever the number of queries. A failed query is an outcome, never a failure of the stream; when the
+ * source fails, the stream gives the outcomes of what was taken before, and then fails with it.
  *
  * @since 0.1.0
  */
@@ -220,7 +220,7 @@ export const stream = <Q extends AnyEffect, E2 = never, R2 = never>(
         toStream(queries),
         (query) => Effect.map(toOutcome(memberOf(pool, run, query)), (outcome) => ({ query, outcome })),
         { workers: run.workers, ordered: options?.preserveOrder === true }
-      )
+      ).pipe(Stream.concat(Stream.fromEffectDrain(Effect.suspend(() => faultOf(run)))))
     )
   )
 
@@ -228,7 +228,7 @@ export const stream = <Q extends AnyEffect, E2 = never, R2 = never>(
 const runMembers = (
   members: Iterable<AnyEffect>,
   step: (member: AnyEffect) => AnyEffect,
-  keep: (value: unknown, index: number) => void,
+  keep: (value: unknown, index: number, member: AnyEffect) => void,
   options: RunOptions | undefined
 ): Effect.Effect<void, unknown, unknown> =>
   Effect.scoped(
@@ -258,7 +258,7 @@ const runMembers = (
           step: (value) => {
             if (holdsSlot) run.slots.give()
             holdsSlot = false
-            keep(value, index)
+            keep(value, index, next.value)
           }
         })
         return Effect.onExitPrimitive(loop, () => {
@@ -281,6 +281,12 @@ const runMembers = (
       )
     })
   )
+
+/** What a listener threw is a defect of the run. */
+const faultOf = (run: Run): Effect.Effect<void> => {
+  const fault = run.listener?.fault
+  return fault === undefined ? Effect.void : Effect.die(fault.defect)
+}
 
 /** More would be more fibers than any server has connections. */
 const mostConcurrency = 100_000

@@ -6,8 +6,8 @@
  *
  * @internal
  */
-import type { Clock } from "effect"
-import { Cause, Context, Effect, Exit, Scope } from "effect"
+import type { Clock, Scope } from "effect"
+import { Cause, Context, Effect, Exit } from "effect"
 import { Slots, withSlot } from "../internal/Slots.ts"
 import * as Outcome from "./Outcome.ts"
 import type { QueryEvent } from "./QueryEvent.ts"
@@ -169,7 +169,7 @@ export const streamed = (
   query: { readonly name: string }
 ): Effect.Effect<((unit: Progress) => void) | undefined, never, Scope.Scope> => {
   const { listener } = run
-  if (listener === undefined) return Effect.succeed(undefined)
+  if (listener === undefined) return Effect.undefined
   return Effect.map(
     // In one step with its finalizer: a query that was interrupted in between would be lost without an end.
     Effect.acquireRelease(

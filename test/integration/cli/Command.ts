@@ -113,7 +113,7 @@ export const run = (sql: string, args: ReadonlyArray<string> = [], options?: Opt
   )
 
 /** One query of the document of `--json`. */
-export interface QueryDocument {
+interface QueryDocument {
   readonly name: string
   readonly outcome: string
   readonly rowCount: number

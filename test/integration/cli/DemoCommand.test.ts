@@ -24,7 +24,7 @@ describe("the demo", () => {
   it.live("measures six queries, serially and with each number of workers", () =>
     Effect.gen(function* () {
       const { code, stderr, stdout } = yield* querypool(["demo", "--scale", "1", "--workers", "3,2,2,1", "--json"])
-      const demo = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(Demo))(stdout, { onExcessProperty: "error" })
+      const demo = yield* Schema.decodeEffect(Schema.fromJsonString(Demo))(stdout, { onExcessProperty: "error" })
       assert.deepStrictEqual(
         demo.queries.map(({ name, rows }) => [name, rows]),
         [

@@ -89,9 +89,10 @@ describe("a command line that cannot be followed", () => {
   )
 })
 
+const databaseIn = (ended: Ended) => documentOf(ended).queries[0]?.rows[0]?.["database"]
+
 layer(Pg.layer("RunCommand"), { excludeTestServices: true })("the database of a run", (it) => {
   const one = { stdin: "select current_database() as database" }
-  const nameIn = (ended: Ended) => documentOf(ended).queries[0]?.rows[0]?.["database"]
 
   it.effect("comes from --url, DATABASE_URL, or the variables that psql reads", () =>
     Effect.gen(function* () {
@@ -112,7 +113,7 @@ layer(Pg.layer("RunCommand"), { excludeTestServices: true })("the database of a 
         ],
         (run) =>
           Effect.map(run, (ended) => {
-            assert.strictEqual(nameIn(ended), database)
+            assert.strictEqual(databaseIn(ended), database)
             assert.strictEqual(ended.code, 0)
           })
       )

@@ -74,7 +74,6 @@ describe("fibers of one unit on its session", () => {
     it.effect("leave an open transaction to nobody when its COMMIT was interrupted before it was sent", () =>
       Effect.gen(function* () {
         yield* table
-        const insert = (n: number) => Query.make("insert", (sql) => sql`insert into kept values (${n})`)
         yield* Query.make("interrupted commit", (sql) =>
           Effect.gen(function* () {
             yield* sql`begin`
@@ -86,7 +85,7 @@ describe("fibers of one unit on its session", () => {
             yield* Fiber.await(slow)
           })
         )
-        yield* insert(2)
+        yield* Query.make("insert", (sql) => sql`insert into kept values (2)`)
         assert.include(yield* kept, 2)
       }).pipe(Effect.provide(Pg.pool({ maxConnections: 1 })))
     )
@@ -144,7 +143,7 @@ describe("fibers of one unit on its session", () => {
 
     it.effect("let the readers of streams run queries of the same run", () =>
       Effect.gen(function* () {
-        const Row = Schema.Struct({ i: Schema.Number })
+        const Row = Schema.Struct({ i: Schema.Finite })
         const rows = Query.stream({
           name: "rows",
           schema: Row,

@@ -16,6 +16,8 @@ describe("a message that quotes what was typed", () => {
   it("keeps what is no secret", () => {
     const message = "No database given.\n  --url postgres://user:password@host:5432/database"
     assert.strictEqual(sayable(message), message)
+    const trace = "    at file:///app/node_modules/@effect/sql-pg/dist/index.js:1:1"
+    assert.strictEqual(sayable(trace), trace)
     assert.strictEqual(sayable("Cannot connect to db:5432: refused"), "Cannot connect to db:5432: refused")
   })
 

@@ -93,7 +93,8 @@ describe("the database", () => {
 
   it.effect("is named after its user where nothing names it, and is encrypted where the server can", () =>
     Effect.gen(function* () {
-      const { database, encryption } = yield* found(undefined, { PGHOST: "h.test", PGUSER: "me" })
+      const empty = { PGDATABASE: "", PGSSLMODE: "", PGPORT: "" }
+      const { database, encryption } = yield* found(undefined, { PGHOST: "h.test", PGUSER: "me", ...empty })
       assert.strictEqual(database, "me")
       assert.strictEqual(encryption.mode, "prefer")
     })

@@ -155,17 +155,17 @@ describe("a path that cannot be read", () => {
   )
 })
 
-describe("standard input", () => {
-  const typed = (text: Uint8Array, isTerminal = false) =>
-    Layer.mergeAll(
-      FileSystem.layerNoop({}),
-      Path.layer,
-      Stdio.layerTest({
-        stdin: Stream.make(text.subarray(0, 9), text.subarray(9)),
-        stdinIsTerminal: Effect.succeed(isTerminal)
-      })
-    )
+const typed = (text: Uint8Array, isTerminal = false) =>
+  Layer.mergeAll(
+    FileSystem.layerNoop({}),
+    Path.layer,
+    Stdio.layerTest({
+      stdin: Stream.make(text.subarray(0, 9), text.subarray(9)),
+      stdinIsTerminal: Effect.succeed(isTerminal)
+    })
+  )
 
+describe("standard input", () => {
   it.effect("is one query with the name stdin, however it is cut into pieces", () =>
     Effect.gen(function* () {
       const [query] = yield* readQueries(["-"])

@@ -103,6 +103,17 @@ describe("Query", () => {
   )
 })
 
+describe("a query in JSON", () => {
+  it("shows its name and options, and nothing of its body", () => {
+    const query = Query.make("a", () => Effect.void, { mode: "autocommit" })
+    assert.deepStrictEqual(JSON.parse(JSON.stringify(query)), {
+      _id: "Query",
+      name: "a",
+      options: { mode: "autocommit" }
+    })
+  })
+})
+
 describe("Query.findAll", () => {
   it.effect("gives the rows decoded, also when there are none", () =>
     Effect.gen(function* () {

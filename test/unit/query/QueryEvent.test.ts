@@ -31,7 +31,7 @@ const Script = Schema.Struct({
 type Member = typeof Member.Type
 type Script = typeof Script.Type
 
-const arbitrary = { runs: 1_500, seed: 20_260_103, size: 40 }
+const arbitrary = { runs: 1_000, seed: 20_260_103, size: 40 }
 
 const turns = (count: number) => Effect.replicateEffect(Effect.yieldNow, count, { discard: true })
 
@@ -134,6 +134,9 @@ const outcomeOf: Readonly<Record<string, string>> = {
   interrupts: "Cancelled"
 }
 
+const noisy = (name: string) =>
+  Query.make(name, (_, unit) => Effect.sync(() => unit.onNotice?.("NOTICE", `from ${name}`)))
+
 describe("the events of a run", () => {
   it.effect.prop(
     "tell of each query one submission, at most one start and one end, on a worker of its own",
@@ -171,7 +174,7 @@ describe("the events of a run", () => {
           assert.strictEqual(event.outcome, outcomeOf[event.name.split(" ")[0] ?? ""], event.name)
         }
       }),
-    { arbitrary: { ...arbitrary, runs: 500 } }
+    { arbitrary: { ...arbitrary, runs: 300 } }
   )
 
   it.effect("announce an array before its turn, in its order, and other iterables as they are pulled", () =>
@@ -201,8 +204,6 @@ describe("the events of a run", () => {
     Effect.gen(function* () {
       const { provide } = yield* ScriptedPool.make()
       const events: Array<QueryEvent> = []
-      const noisy = (name: string) =>
-        Query.make(name, (_, unit) => Effect.sync(() => unit.onNotice?.("NOTICE", `from ${name}`)))
       yield* QueryPool.all([noisy("a"), noisy("b")], { onEvent: (event) => events.push(event) }).pipe(provide)
       assert.deepStrictEqual(
         events.flatMap((event) =>

@@ -16,6 +16,12 @@ const whileTimePasses = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Eff
   return yield* Fiber.join(fiber)
 })
 
+/** A list that throws after its first query. */
+const broken = function* () {
+  yield Query.make("runs", (): Effect.Effect<never> => Effect.never)
+  throw new Error("the list is broken")
+}
+
 describe("QueryPool.all", () => {
   it.effect("gives a tuple for a tuple, a record for a record and an array for any other iterable", () =>
     Effect.gen(function* () {
@@ -138,10 +144,6 @@ describe("QueryPool.all", () => {
   it.effect("ends with the error of an iterator that throws, and interrupts what runs", () =>
     Effect.gen(function* () {
       const { ledger, provide } = yield* ScriptedPool.make()
-      const broken = function* () {
-        yield Query.make("runs", (): Effect.Effect<never> => Effect.never)
-        throw new Error("the list is broken")
-      }
       const runs: ReadonlyArray<Effect.Effect<unknown, QueryError, QueryPool.QueryPool>> = [
         QueryPool.all(broken(), { concurrency: 2 }),
         QueryPool.all(broken(), { concurrency: 2, mode: "outcome" }),

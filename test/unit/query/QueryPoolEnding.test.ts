@@ -68,19 +68,17 @@ describe("a run that is interrupted", () => {
     })
   )
 
-  it.effect.each(modes.filter(({ mode }) => !mode.startsWith("stream")))(
-    "stops all of its queries at once in the mode $mode",
-    ({ start }) =>
-      Effect.gen(function* () {
-        const { ledger, provide } = yield* ScriptedPool.make({ close: () => Effect.sleep(100) })
-        const queries = ["a", "b", "c"].map(hangs)
-        const fiber = yield* Effect.forkChild(start(queries, { concurrency: 3 }).pipe(provide))
-        yield* timePasses(1)
-        yield* Effect.forkChild(Fiber.interrupt(fiber))
-        yield* timePasses(100)
-        assert.isDefined(fiber.pollUnsafe())
-        assert.strictEqual(ledger.inUse, 0)
-      })
+  it.effect.each(modes)("stops all of its queries at once in the mode $mode", ({ start }) =>
+    Effect.gen(function* () {
+      const { ledger, provide } = yield* ScriptedPool.make({ close: () => Effect.sleep(100) })
+      const queries = ["a", "b", "c"].map(hangs)
+      const fiber = yield* Effect.forkChild(start(queries, { concurrency: 3 }).pipe(provide))
+      yield* timePasses(1)
+      yield* Effect.forkChild(Fiber.interrupt(fiber))
+      yield* timePasses(100)
+      assert.isDefined(fiber.pollUnsafe())
+      assert.strictEqual(ledger.inUse, 0)
+    })
   )
 
   it.effect.each(modes.filter(({ mode }) => !mode.startsWith("stream")))(
@@ -173,8 +171,10 @@ describe("a run that has failed", () => {
   it.effect("has its slots for queries that effects run while they are interrupted", () =>
     Effect.gen(function* () {
       const { ledger, provide } = yield* ScriptedPool.make()
-      const tidies = (name: string) => Query.make(name, () => Effect.sleep(10))
-      const tidy = Effect.all([tidies("one"), tidies("two")], { concurrency: "unbounded", discard: true })
+      const tidy = Effect.all([later("one", Effect.void), later("two", Effect.void)], {
+        concurrency: "unbounded",
+        discard: true
+      })
       const run = QueryPool.all(
         [later("fails", Effect.fail("no")), Effect.ensuring(Effect.never, Effect.orDie(tidy))],
         {
@@ -240,6 +240,22 @@ describe("a stream of queries that is left early", () => {
       assert.strictEqual(ledger.inUse, 0)
       assert.deepStrictEqual(endsOf(events), { done: "Succeeded", a: "Cancelled" })
       assert.strictEqual(events.at(-1)?._tag, "RunEnded")
+    })
+  )
+})
+
+const onEvent = () => {
+  throw new Error("listener")
+}
+
+describe("a listener that throws", () => {
+  it.effect("is a defect of the run, whichever kind of run", () =>
+    Effect.gen(function* () {
+      const { provide } = yield* ScriptedPool.make()
+      const queries = [Query.make("a query", () => Effect.void)]
+      const all = yield* Effect.exit(QueryPool.all(queries, { onEvent }).pipe(provide))
+      const stream = yield* Effect.exit(Stream.runDrain(QueryPool.stream(queries, { onEvent })).pipe(provide))
+      assert.deepStrictEqual([all, stream], [Exit.die(new Error("listener")), Exit.die(new Error("listener"))])
     })
   )
 })

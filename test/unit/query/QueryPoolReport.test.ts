@@ -111,6 +111,14 @@ describe("QueryPool.report", () => {
     })
   )
 
+  it.effect("keeps queries that failed out of the other failures", () =>
+    Effect.gen(function* () {
+      const { provide } = yield* ScriptedPool.make()
+      const query = Query.make("a query", () => Effect.fail("no"))
+      assert.deepStrictEqual((yield* QueryPool.report([query]).pipe(provide)).failures, [])
+    })
+  )
+
   it.effect("counts rows and keeps notices", () =>
     Effect.gen(function* () {
       const { provide } = yield* ScriptedPool.make({ answer: () => Effect.succeed([{}, {}, {}]) })

@@ -23,6 +23,20 @@ const endless = (millis: number) => {
   return { counts, queries: queries() }
 }
 
+/** A source that throws after its first query. */
+const broken = function* () {
+  yield takes("before", 10)
+  throw new Error("the list is broken")
+}
+
+const brokenAsync = async function* () {
+  yield* broken()
+}
+
+const many = function* () {
+  for (let id = 0; id < 100_001; id++) yield Effect.succeed(`an effect of its own: ${id}`)
+}
+
 setFlagsFromString("--expose-gc")
 const collectGarbage: () => void = runInNewContext("gc")
 
@@ -175,15 +189,8 @@ describe("QueryPool.stream", () => {
 
   it.effect("ends with the defect of a source that throws, after what it gave before", () =>
     Effect.gen(function* () {
-      const broken = function* () {
-        yield takes("before", 10)
-        throw new Error("the list is broken")
-      }
-      const asynchronous = async function* () {
-        yield* broken()
-      }
       for (const preserveOrder of [false, true]) {
-        for (const source of [broken(), asynchronous(), Stream.fromIterable(broken(), { chunkSize: 1 })]) {
+        for (const source of [broken(), brokenAsync(), Stream.fromIterable(broken(), { chunkSize: 1 })]) {
           const { ledger, provide } = yield* ScriptedPool.make()
           const seen: Array<string> = []
           const run = Stream.runForEach(
@@ -220,10 +227,7 @@ describe("QueryPool.stream", () => {
       const { provide } = yield* ScriptedPool.make()
       const heap = new Map<number, number>()
       let read = 0
-      const queries = function* () {
-        for (let id = 0; id < 100_001; id++) yield Effect.succeed(`an effect of its own: ${id}`)
-      }
-      yield* Stream.runForEach(QueryPool.stream(queries(), { preserveOrder }), () =>
+      yield* Stream.runForEach(QueryPool.stream(many(), { preserveOrder }), () =>
         Effect.sync(() => {
           read++
           if (read === 10_000 || read === 100_000) heap.set(read, heapAfterCollection())

@@ -36,7 +36,7 @@ class Session implements Unit {
 }
 
 /** What has happened in a pool so far. */
-export class Ledger {
+class Ledger {
   inUse = 0
   mostInUse = 0
   /** Names of the queries whose sessions were opened, and of those whose sessions were closed, in order. */
