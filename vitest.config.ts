@@ -1,13 +1,20 @@
 import { defineConfig } from "vitest/config"
 
+const source = (path: string) => new URL(`./src/${path}`, import.meta.url).pathname
+
 const project = (name: string, options: { readonly globalSetup?: string } = {}) => ({
   extends: true as const,
   test: { name, include: [`test/${name}/**/*.test.ts`], ...options }
 })
 
 export default defineConfig({
-  resolve: { conditions: ["@querypool/source"] },
-  ssr: { resolve: { conditions: ["@querypool/source"] } },
+  // By path: a condition of package.json's exports does not reach the global setup.
+  resolve: {
+    alias: [
+      { find: /^querypool\/embedded$/, replacement: source("embedded/EmbeddedPostgres.ts") },
+      { find: /^querypool$/, replacement: source("index.ts") }
+    ]
+  },
   test: {
     setupFiles: ["test/support/leaks.ts"],
     reporters: ["default", "./test/support/closingLine.ts"],
