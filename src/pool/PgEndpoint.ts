@@ -58,7 +58,7 @@ export const make = (explicit: Explicit): Result.Result<PgEndpoint, SqlError> =>
   const host = explicit.host ?? url.host ?? "localhost"
   const port = explicit.port ?? url.port ?? 5432
   if (!Number.isInteger(port) || port < 1 || port > 65535) {
-    return Result.fail(invalid(`Expected a port from 1 to 65535, got ${port}`))
+    return Result.fail(invalid("Expected a port from 1 to 65535"))
   }
   return Result.succeed({
     ...url,
@@ -102,11 +102,11 @@ const fromUrl = (raw: string): Result.Result<UrlPart, SqlError> => {
   }
   const sslmode = url.searchParams.get("sslmode")
   if (sslmode !== null && !sslmodes.has(sslmode)) {
-    return Result.fail(invalid(`Expected sslmode to be one of ${[...sslmodes].join(", ")}, got ${sslmode}`))
+    return Result.fail(invalid(`Expected sslmode to be one of ${[...sslmodes].join(", ")}`))
   }
   const seconds = url.searchParams.get("connect_timeout")
   if (seconds !== null && !/^\d+$/.test(seconds)) {
-    return Result.fail(invalid(`Expected connect_timeout to be a number of seconds, got ${seconds}`))
+    return Result.fail(invalid("Expected connect_timeout to be a number of seconds"))
   }
   // pg-connection-string does not know `allow`, which asks for TLS only where the server insists on it.
   if (sslmode === "allow") url.searchParams.set("sslmode", "prefer")
@@ -123,8 +123,8 @@ const fromUrl = (raw: string): Result.Result<UrlPart, SqlError> => {
   return Result.succeed({
     host: options.host === null || options.host === "" ? undefined : options.host,
     port: port === undefined ? undefined : Number(port),
-    // The path names the database; libpq's own word for it in the query, which wins there, is unknown to the parser.
-    database: nonEmpty(url.searchParams.get("dbname") ?? options.database ?? undefined),
+    // The parser does not know libpq's own word for it in the query, which wins there, and leaves `%40` in the path.
+    database: nonEmpty(url.searchParams.get("dbname") ?? decoded(url.pathname.slice(1))),
     username: nonEmpty(options.user),
     password: Option.getOrUndefined(
       Option.map(Option.fromUndefinedOr(nonEmpty(options.password)), (password) => Redacted.make(password))
@@ -146,5 +146,14 @@ const encryptionOf = (ssl: boolean | string | object | undefined): Encryption =>
 
 const optional = (encryption: Encryption): Encryption =>
   encryption.mode === "disable" ? encryption : { mode: "prefer", options: encryption.options }
+
+/** As it is where it is no proper encoding: the server will say that it knows no such database. */
+const decoded = (text: string): string => {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
 
 const sslmodes = new Set(["disable", "allow", "prefer", "require", "verify-ca", "verify-full"])

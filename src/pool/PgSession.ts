@@ -15,7 +15,7 @@
  * @internal
  */
 import type { PgConnection } from "@effect/sql-pg"
-import type { Scope } from "effect"
+import type { Exit, Scope } from "effect"
 import { Context, Effect, Stream } from "effect"
 import type { TransactionConnection } from "effect/sql/SqlClient"
 import type { Connection as SqlConnection } from "effect/sql/SqlConnection"
@@ -291,17 +291,20 @@ export class PgSession implements SqlConnection, Unit {
   executeStream(sql: string, params: ReadonlyArray<unknown>, transformRows: TransformRows) {
     const opened = Effect.suspend(() => {
       let mine = false
-      const close = Effect.sync(() => {
-        if (!mine) return
-        this.streaming = false
-        this.turns.ended()
-      })
+      let residue: Residue = "none"
+      const close = (exit: Exit.Exit<unknown, unknown>) =>
+        Effect.sync(() => {
+          if (!mine) return
+          this.streaming = false
+          if (residue === "end" && exit._tag === "Success") this.open = false
+          this.turns.ended()
+        })
       return Effect.andThen(
-        Effect.addFinalizer(() => close),
+        Effect.addFinalizer(close),
         this.inTurn(() => {
           const refused = this.refusal()
           if (refused !== undefined) return refused
-          this.note(sql)
+          residue = this.note(sql)
           this.columns = undefined
           this.command = undefined
           this.turns.started()
@@ -347,6 +350,8 @@ export class PgSession implements SqlConnection, Unit {
   end(alwaysReset: boolean): Effect.Effect<void> | undefined {
     this.finished = true
     const { connection } = this
+    // What the server says of the clean-up is not for the query.
+    connection.observed.session = undefined
     if (!this.turns.idle) {
       connection.retired = "statement under way"
       return connection.pg.interrupt

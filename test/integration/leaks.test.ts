@@ -18,7 +18,7 @@ layer(Pg.layer("leaks"), { excludeTestServices: true })("the check for what a te
 
   it.effect("names a backend, its pool and its socket", () =>
     Effect.gen(function* () {
-      const before = takeStock()
+      const before = yield* Effect.promise(takeStock)
       yield* leak
       const [backend] = yield* (yield* Pg.Pg).observer.backends
       const leaks = yield* Effect.promise(() => findLeaks(before))
@@ -41,7 +41,7 @@ layer(Layer.provideMerge(Pg.pool({ maxConnections: 2 }), Pg.layer("shared")), { 
 
     it.effect("may not keep a busy one", () =>
       Effect.gen(function* () {
-        const before = takeStock()
+        const before = yield* Effect.promise(takeStock)
         yield* Query.make("checks itself", (sql) =>
           Effect.gen(function* () {
             yield* sql`select 2`

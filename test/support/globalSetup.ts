@@ -1,7 +1,7 @@
 // One throw-away PostgreSQL for the whole run, with a database that every test file clones.
 import { PgConnection } from "@effect/sql-pg"
 import { Context, Effect, Exit, Layer, Redacted, Scope } from "effect"
-import { EmbeddedPostgres } from "querypool/embedded"
+import { EmbeddedPostgres } from "../../src/embedded/EmbeddedPostgres.ts"
 import { chmodSync, chownSync, copyFileSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"

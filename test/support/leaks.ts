@@ -2,7 +2,7 @@
  * Fails a test that leaves something behind. What a test finds when it begins (a layer that its suite shares) may be
  * there when it ends; nothing else may.
  *
- * Detected, by identity of kind and by number:
+ * Detected:
  * - a fiber that is suspended: effect gives each one an AsyncResource of type `effect/Fiber` for as long as it waits;
  * - a socket, a server, a pipe, a child process, a worker, also one that does not keep the process alive;
  * - a folder or file in the temporary folder whose name starts with `querypool-`: each test file gets a temporary folder
@@ -16,12 +16,14 @@ import { createHook } from "node:async_hooks"
 import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { setTimeout as sleep } from "node:timers/promises"
+import { setImmediate, setTimeout as sleep } from "node:timers/promises"
 import { afterAll, afterEach, beforeEach } from "vitest"
+
+const fiber = "suspended fiber"
 
 /** What async_hooks calls what a test must not leave behind, and what we call it. */
 const kinds: Readonly<Record<string, string>> = {
-  "effect/Fiber": "suspended fiber",
+  "effect/Fiber": fiber,
   TCPWRAP: "socket",
   PIPEWRAP: "pipe",
   TCPSERVERWRAP: "server",
@@ -57,10 +59,10 @@ afterAll(() => {
 })
 
 /** How many of each kind may be there beside those that were there before. */
-export type Allowance = Readonly<Record<string, number>>
+type Allowance = Readonly<Record<string, number>>
 
 /** What else a test must not leave behind. */
-export interface Check {
+interface Check {
   /** Called when a test begins. */
   readonly begin: () => void
   /** Says what was left, and what is allowed for. */
@@ -75,28 +77,34 @@ export const alsoCheck = (check: Check): (() => void) => {
   return () => checks.delete(check)
 }
 
-const count = (): Map<string, number> => {
-  const counts = new Map<string, number>()
-  for (const kind of alive.values()) counts.set(kind, (counts.get(kind) ?? 0) + 1)
-  return counts
-}
-
 const folders = (): ReadonlyArray<string> =>
   readdirSync(temporaryFolder).filter((name) => name.startsWith("querypool-"))
 
+const numberOfFibers = (): number => alive.values().reduce((count, kind) => (kind === fiber ? count + 1 : count), 0)
+
+/** Hooks are told of an end at the next turn of the event loop: until then, what has ended counts as alive. */
+const endsAreTold = setImmediate
+
 /** What is there when a test begins. */
-export const takeStock = () => {
+export const takeStock = async () => {
   for (const check of checks) check.begin()
-  return { counts: count(), folders: new Set(folders()) }
+  await endsAreTold()
+  return { ids: new Set(alive.keys()), fibers: numberOfFibers(), folders: new Set(folders()) }
 }
 
 /** What has been added since. */
-export const findLeaks = async (before: ReturnType<typeof takeStock>): Promise<ReadonlyArray<string>> => {
+export const findLeaks = async (before: Awaited<ReturnType<typeof takeStock>>): Promise<ReadonlyArray<string>> => {
   const found = await Promise.all(Array.from(checks, (check) => check.end()))
   const leaks = found.flatMap((one) => one.leaks)
-  for (const [kind, now] of count()) {
-    const allowed = found.reduce((total, one) => total + (one.allowed[kind] ?? 0), before.counts.get(kind) ?? 0)
-    if (now > allowed) leaks.push(`${now - allowed} × ${kind}`)
+  await endsAreTold()
+  // A fiber has another resource each time it waits, so only their number says anything.
+  const added = new Map([[fiber, numberOfFibers() - before.fibers]])
+  for (const [id, kind] of alive) {
+    if (kind !== fiber && !before.ids.has(id)) added.set(kind, (added.get(kind) ?? 0) + 1)
+  }
+  for (const [kind, count] of added) {
+    const excess = found.reduce((rest, one) => rest - (one.allowed[kind] ?? 0), count)
+    if (excess > 0) leaks.push(`${excess} × ${kind}`)
   }
   for (const folder of folders()) if (!before.folders.has(folder)) leaks.push(`folder ${folder}`)
   return leaks
@@ -107,7 +115,9 @@ const patienceMillis = 3_000
 const pollMillis = 5
 
 /** What has been added since and does not go away. */
-export const findLastingLeaks = async (before: ReturnType<typeof takeStock>): Promise<ReadonlyArray<string>> => {
+export const findLastingLeaks = async (
+  before: Awaited<ReturnType<typeof takeStock>>
+): Promise<ReadonlyArray<string>> => {
   const deadline = performance.now() + patienceMillis
   let leaks = await findLeaks(before)
   while (leaks.length > 0 && performance.now() < deadline) {
@@ -117,10 +127,10 @@ export const findLastingLeaks = async (before: ReturnType<typeof takeStock>): Pr
   return leaks
 }
 
-let before = takeStock()
+let before: Awaited<ReturnType<typeof takeStock>>
 
-beforeEach(() => {
-  before = takeStock()
+beforeEach(async () => {
+  before = await takeStock()
 })
 
 afterEach(async () => {

@@ -10,14 +10,14 @@ import { join } from "node:path"
 import { findLastingLeaks, findLeaks, takeStock } from "../support/leaks.ts"
 
 const leaksOf = async (leave: () => unknown): Promise<ReadonlyArray<string>> => {
-  const before = takeStock()
+  const before = await takeStock()
   await leave()
   return findLeaks(before)
 }
 
 describe("the check for what a test leaves in this process", () => {
   it("names a fiber that waits, and forgets it when it ends", async () => {
-    const before = takeStock()
+    const before = await takeStock()
     const fiber = Effect.runFork(Effect.never)
     assert.deepStrictEqual(await findLeaks(before), ["1 × suspended fiber"])
     await Effect.runPromise(Fiber.interrupt(fiber))

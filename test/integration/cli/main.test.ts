@@ -71,16 +71,15 @@ layer(Pg.layer("main"), { excludeTestServices: true })("a run that is stopped", 
       }).pipe(Effect.scoped)
   )
 
+  /** Whose first result comes when the others run, and the lock is released. */
+  const withHeldResult = `-- name: held\nselect pg_advisory_xact_lock(1);\n${sql}`
+
   it.effect("by a reader who leaves, as head does, stops on the server too, and is no failure to tell of", () =>
     Effect.gen(function* () {
       const { observer } = yield* Pg.Pg
-      const args = ["run", "-", "--concurrency", "3"]
       yield* observer.hold(1)
-      const running = yield* start(args, {
-        stdin: `-- name: first\nselect pg_advisory_xact_lock(1);\n${sql}`,
-        env: { DATABASE_URL: yield* databaseUrl }
-      })
-      yield* observer.seen("the first query waits", ({ wait }) => wait === "Lock:advisory")
+      const running = yield* start(["run", "-"], { stdin: withHeldResult, env: { DATABASE_URL: yield* databaseUrl } })
+      yield* underWay
       running.stopReading()
       yield* observer.release(1)
       const { code, stderr } = yield* running.ended
@@ -92,16 +91,24 @@ layer(Pg.layer("main"), { excludeTestServices: true })("a run that is stopped", 
   it.effect("by a full disk stops on the server too, and says so in one line", () =>
     Effect.gen(function* () {
       const { observer } = yield* Pg.Pg
-      const full = "querypool: standard output cannot be written: ENOSPC: no space left on device, write\n"
-      for (const args of [["--concurrency", "3"], ["--json"]]) {
-        const { code, stderr } = yield* run(sql, args, { into: "/dev/full" })
+      const expected = {
+        code: 1,
+        stderr: "querypool: standard output cannot be written: ENOSPC: no space left on device, write\n"
+      }
+      const env = { DATABASE_URL: yield* databaseUrl }
+      for (const args of [[], ["--json"]]) {
+        yield* observer.hold(1)
+        const running = yield* start(["run", "-", ...args], { stdin: withHeldResult, env, into: "/dev/full" })
+        yield* underWay
+        yield* observer.release(1)
+        const { code, stderr } = yield* running.ended
         yield* observer.gone
-        assert.deepStrictEqual({ code, stderr }, { code: 1, stderr: full })
+        assert.deepStrictEqual({ code, stderr }, expected)
       }
       // All is done by the time that the last of it cannot be written.
       const { code, stderr } = yield* run("select 1", ["--json"], { into: "/dev/full" })
-      assert.deepStrictEqual({ code, stderr }, { code: 1, stderr: full })
-    })
+      assert.deepStrictEqual({ code, stderr }, expected)
+    }).pipe(Effect.scoped)
   )
 })
 
