@@ -1,7 +1,8 @@
 """A pool of greenlets that takes queries from a queue: gevent, psycopg2 made green, and SQLAlchemy on top.
 
-`sqlalchemy` runs each query on a connection of the engine's pool, `raw` has one psycopg2 connection per worker and no
-SQLAlchemy. Both are in autocommit, so a query is one round trip and not three (BEGIN, the query, ROLLBACK).
+`sqlalchemy` runs each query on a connection of the engine's pool, as the engine does by default: in a transaction that
+is rolled back when the connection returns, three round trips. `autocommit` is the same with one round trip. `raw` has
+one psycopg2 connection per worker, in autocommit too, and no SQLAlchemy.
 """
 
 from gevent import monkey
@@ -63,14 +64,14 @@ def options(job):
     return " ".join(f"-c {name}={value}" for name, value in job["startup"].items())
 
 
-def open_sqlalchemy(job):
+def open_sqlalchemy(job, **engine_options):
     # The host, the user, the password and the database come from libpq's environment variables.
     engine = sqlalchemy.create_engine(
         "postgresql+psycopg2://",
         pool_size=job["workers"],
         max_overflow=0,
-        isolation_level="AUTOCOMMIT",
         connect_args={"options": options(job)},
+        **engine_options,
     )
     # One text() per distinct text, so that SQLAlchemy compiles it once.
     texts = {
@@ -89,6 +90,10 @@ def open_sqlalchemy(job):
 
     pool = QueryPool([execute] * job["workers"])
     return lambda: pool.run(queries)
+
+
+def open_autocommit(job):
+    return open_sqlalchemy(job, isolation_level="AUTOCOMMIT")
 
 
 def open_raw(job):
@@ -113,4 +118,4 @@ def open_raw(job):
 
 
 psycopg2.extensions.set_wait_callback(wait)
-peer.serve({"sqlalchemy": open_sqlalchemy, "raw": open_raw}[sys.argv[1]])
+peer.serve({"sqlalchemy": open_sqlalchemy, "autocommit": open_autocommit, "raw": open_raw}[sys.argv[1]])

@@ -73,6 +73,7 @@ const rows = (job: Job): Case["subjects"] =>
       ...(yield* pythonPeers(
         {
           "gevent QueryPool": ["gevent_querypool.py", "sqlalchemy"],
+          "gevent QueryPool (autocommit)": ["gevent_querypool.py", "autocommit"],
           "gevent QueryPool (raw psycopg2)": ["gevent_querypool.py", "raw"],
           asyncpg: ["asyncpg_pool.py"]
         },
@@ -84,34 +85,23 @@ const rows = (job: Job): Case["subjects"] =>
 const typed = (job: Job): Case["subjects"] =>
   Effect.gen(function* () {
     const ids = job.statements.flatMap((statement) => statement.parameters)
+    const asResults = Effect.map((accounts: ReadonlyArray<typeof Account.Type>) => accounts.map((account) => [account]))
+    const find = (id: number) =>
+      Query.findOne({ name: "account", schema: Account, statement: (sql) => select(sql, id) })
     return [
       yield* querypool(
         "querypool",
         job,
         elapsedSeconds,
-        Effect.suspend(() =>
-          QueryPool.all(
-            ids.map((id) =>
-              Effect.map(
-                Query.findOne({
-                  name: "account",
-                  schema: Account,
-                  statement: (sql) => select(sql, id)
-                }),
-                (account) => [account]
-              )
-            ),
-            { concurrency: connections }
-          )
-        )
+        Effect.suspend(() => asResults(QueryPool.all(ids.map(find), { concurrency: connections })))
       ),
       yield* sqlPg("bare", job, elapsedSeconds, (sql) => {
-        const find = SqlSchema.findOne({
+        const request = SqlSchema.findOne({
           Request: Schema.Int,
           Result: Account,
           execute: (id) => select(sql, id)
         })
-        return Effect.forEach(ids, (id) => Effect.map(find(id), (account) => [account]), { concurrency: connections })
+        return asResults(Effect.forEach(ids, (id) => request(id), { concurrency: connections }))
       })
     ]
   })
