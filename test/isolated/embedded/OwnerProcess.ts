@@ -118,7 +118,9 @@ const isGuard = ({ command }: Process): boolean => command.includes("querypool-g
 export const killGuards = Effect.fnUntraced(function* (folder: string) {
   const guards = (yield* processesIn(folder)).filter(isGuard)
   assert.isNotEmpty(guards)
-  for (const { pid } of guards) process.kill(pid, "SIGKILL")
+  // The children first: when the guard itself ends, the owner's end of the pipe closes, and a child that still lived
+  // then would stop the server, as it should.
+  for (const { pid } of guards.toSorted((a, b) => b.pid - a.pid)) process.kill(pid, "SIGKILL")
   yield* waitUntil(
     "the guards are gone",
     Effect.map(processesIn(folder), (all) => !all.some(isGuard))
