@@ -8,11 +8,13 @@ import type { SqlClient } from "effect/sql/SqlClient"
 import { QueryError } from "../query/QueryError.ts"
 import type { QueryEvent } from "../query/QueryEvent.ts"
 import * as Query from "../query/Query.ts"
-import type { Unit } from "../query/QueryPool.ts"
+import type { RunOptions, Unit } from "../query/QueryPool.ts"
 import * as QueryPool from "../query/QueryPool.ts"
 import * as Report from "../query/Report.ts"
 import { QueryFailed } from "./CliFailure.ts"
 import type { FileQuery } from "./QueryFiles.ts"
+import type { Defaults } from "./QueryOptions.ts"
+import { optionsOf } from "./QueryOptions.ts"
 import type { SqlPlace } from "./SqlPlace.ts"
 import { locate } from "./SqlPlace.ts"
 import type { SqlStatement } from "./SqlSplitter.ts"
@@ -45,21 +47,35 @@ export interface FileResult {
 }
 
 /** @internal */
-export interface Options {
+export interface Options extends Defaults, Pick<RunOptions, "queueTimeout" | "deadline"> {
   readonly concurrency: number
   readonly stopOnError: boolean
-  readonly singleTransaction: boolean
   /** How many rows to keep of each query. */
   readonly maxRows: number
+  /** What to keep of each value. */
+  readonly keep: (text: string) => string
 }
 
-const toQuery = (result: FileResult, options: Options) =>
-  Query.make(
+/** What a query's result is before each attempt: nothing of the one before may show. */
+const nothing = (): Omit<FileResult, "query"> => ({
+  columns: undefined,
+  rows: [],
+  rowCount: 0,
+  resultSets: 0,
+  inTransaction: false,
+  command: undefined,
+  statement: undefined
+})
+
+const toQuery = (result: FileResult, options: Options) => {
+  const how = optionsOf(result.query.settings, options)
+  return Query.make(
     result.query.name,
     (sql, unit) => {
+      Object.assign(result, nothing())
       const runOne = (statement: SqlStatement) => runStatement(sql, unit, result, statement, options)
       const statements = Effect.forEach(result.query.statements, runOne, { discard: true })
-      if (options.singleTransaction) return statements
+      if (how.mode === "transaction") return statements
       return statements.pipe(
         Effect.map(() => {
           // What it wrote is rolled back for the session's next user, and nothing else would say so.
@@ -73,8 +89,9 @@ const toQuery = (result: FileResult, options: Options) =>
         )
       )
     },
-    { mode: options.singleTransaction ? "transaction" : "autocommit" }
+    how
   )
+}
 
 /** Whether a transaction of the file's own is open after a statement, by the server's word for what it did. */
 const isOpenAfter = (wasOpen: boolean, { text }: SqlStatement, command: string | undefined): boolean => {
@@ -84,8 +101,9 @@ const isOpenAfter = (wasOpen: boolean, { text }: SqlStatement, command: string |
 }
 
 /** Streams, so that a result of any size takes no more memory than what is shown of it. */
-const runStatement = (sql: SqlClient, unit: Unit, result: FileResult, statement: SqlStatement, { maxRows }: Options) =>
+const runStatement = (sql: SqlClient, unit: Unit, result: FileResult, statement: SqlStatement, options: Options) =>
   Effect.suspend(() => {
+    const { keep, maxRows } = options
     result.statement = statement
     const before = unit.columns
     const rows: Array<Row> = []
@@ -93,7 +111,7 @@ const runStatement = (sql: SqlClient, unit: Unit, result: FileResult, statement:
     return sql.unsafe<Row>(statement.text).stream.pipe(
       Stream.runForEachArray((chunk) =>
         Effect.sync(() => {
-          if (rows.length < maxRows) rows.push(...chunk.slice(0, maxRows - rows.length))
+          for (const row of chunk.slice(0, maxRows - rows.length)) rows.push(keepOf(row, keep))
           count += chunk.length
         })
       ),
@@ -109,6 +127,13 @@ const runStatement = (sql: SqlClient, unit: Unit, result: FileResult, statement:
     )
   })
 
+const keepOf = (row: Row, keep: Options["keep"]): Row => {
+  const values = Object.entries(row)
+  return values.every(([, value]) => value === null || keep(value) === value)
+    ? row
+    : Object.fromEntries(values.map(([name, value]) => [name, value === null ? null : keep(value)]))
+}
+
 /** @internal */
 export interface Finished {
   readonly result: FileResult
@@ -121,6 +146,8 @@ export interface Finished {
  * @internal
  */
 export interface Teller {
+  /** Something happened, as it happens. */
+  readonly happened: (event: QueryEvent) => void
   /** One query ended: told in the order of the files, as soon as it and all before it have ended. */
   readonly ended: (finished: Finished) => void
   /** The run is over, one way or another. */
@@ -137,21 +164,13 @@ export const run = Effect.fnUntraced(function* (
   options: Options,
   teller: Teller
 ): Effect.fn.Return<void, QueryFailed, QueryPool.QueryPool> {
-  const results = queries.map((query): FileResult => ({
-    query,
-    columns: undefined,
-    rows: [],
-    rowCount: 0,
-    resultSets: 0,
-    inTransaction: false,
-    command: undefined,
-    statement: undefined
-  }))
+  const results = queries.map((query): FileResult => ({ query, ...nothing() }))
   const collector = Report.collector()
   const finished: Array<Finished | undefined> = []
   let told = 0
   const onEvent = (event: QueryEvent): void => {
     collector.add(event)
+    teller.happened(event)
     if (event._tag !== "Ended") return
     const result = results[event.id]
     const report = collector.query(event.id)
@@ -164,8 +183,9 @@ export const run = Effect.fnUntraced(function* (
     }
   }
   const units = results.map((result) => toQuery(result, options))
+  const { concurrency, deadline, queueTimeout } = options
   const mode = options.stopOnError ? "default" : "outcome"
-  yield* QueryPool.all(units, { concurrency: options.concurrency, mode, onEvent }).pipe(
+  yield* QueryPool.all(units, { concurrency, deadline, queueTimeout, mode, onEvent }).pipe(
     Effect.onExit((exit) =>
       Effect.sync(() => {
         const all = finished.flatMap((one) => (one === undefined ? [] : [one]))
@@ -187,5 +207,5 @@ export const placeOf = ({ report, result }: Finished): SqlPlace | undefined => {
   const { query, statement } = result
   if (statement === undefined) return undefined
   const position = error instanceof QueryError && error.reason._tag === "Rejected" ? error.reason.position : undefined
-  return position === undefined ? statement : locate(query.source.text, statement, position)
+  return position === undefined ? statement : locate(query.source.text, statement, position.offset)
 }

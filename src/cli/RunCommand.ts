@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import { Console, Effect, Option } from "effect"
+import { Console, Effect, identity, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { constants } from "node:buffer"
 import { EmbeddedPostgres } from "../embedded/EmbeddedPostgres.ts"
@@ -13,10 +13,14 @@ import * as Query from "../query/Query.ts"
 import { UsageError } from "./CliFailure.ts"
 import { findDatabase } from "./Database.ts"
 import * as FileRun from "./FileRun.ts"
+import { durationFlag } from "./DurationText.ts"
 import { integer } from "./IntegerFlag.ts"
 import { readQueries } from "./QueryFiles.ts"
+import { checkModes } from "./QueryOptions.ts"
 import { forPeople, forPrograms } from "./RunOutput.ts"
 import { stderrScreen, stdoutScreen } from "./Screens.ts"
+import { shorten } from "./Table.ts"
+import { follow } from "./UnderWay.ts"
 
 /** Rows shown of a query when the flag does not say: what a person reads, and what a program may want. */
 const defaultMaxRows = { table: 20, json: 1000 }
@@ -26,10 +30,7 @@ const flags = {
     Argument.withDescription(".sql files, folders of them, or - for standard input"),
     Argument.variadic()
   ),
-  url: Flag.Redacted("url").pipe(
-    Flag.withDescription("The database: postgres://user:password@host:5432/database"),
-    Flag.optional
-  ),
+  url: Flag.Redacted("url").pipe(Flag.withDescription("postgres://user:password@host:5432/database"), Flag.optional),
   embedded: Flag.Boolean("embedded").pipe(
     Flag.withDescription("Start a throw-away PostgreSQL for this run"),
     Flag.withDefault(false)
@@ -44,8 +45,25 @@ const flags = {
     Flag.withDefault("continue")
   ),
   singleTransaction: Flag.Boolean("single-transaction").pipe(
-    Flag.withDescription("Run each query as one transaction, instead of each statement by itself"),
+    Flag.withDescription("Run each query as one transaction"),
     Flag.withDefault(false)
+  ),
+  readOnly: Flag.Boolean("read-only").pipe(
+    Flag.withDescription("Let the server refuse whatever would write"),
+    Flag.withDefault(false)
+  ),
+  timeout: durationFlag("timeout").pipe(
+    Flag.withDescription("Time for a query with its retries, such as 30s"),
+    Flag.optional
+  ),
+  queueTimeout: durationFlag("queue-timeout").pipe(
+    Flag.withDescription("Time for a query to wait for its turn"),
+    Flag.optional
+  ),
+  deadline: durationFlag("deadline").pipe(Flag.withDescription("Time for all queries together"), Flag.optional),
+  retries: integer("retries", 0, 999_999).pipe(
+    Flag.withDescription("Retries of failures that may pass (default 0)"),
+    Flag.withDefault(0)
   ),
   maxRows: integer("max-rows", 0).pipe(
     Flag.withDescription("Rows shown per query (default 20, or 1000 with --json)"),
@@ -59,6 +77,29 @@ const flags = {
   )
 }
 
+const summary = "Run the queries of .sql files, many at a time"
+
+const description = `${summary}
+
+  A file is one query, or many, each under a line \`-- name: x\`. Header lines
+  under that, or at the top of the file for all of its queries, say how a query
+  is run, and win over the flags:
+
+    -- timeout: 30s    time for it with its retries: 300ms, 30s, 5m, 2h
+    -- retry: 3        retries after a lost connection, a deadlock and the like
+    -- transaction     one transaction, instead of each statement by itself
+    -- read-only       the server refuses whatever would write
+    -- idempotent      twice does no more than once: retry whatever was applied
+
+  There, a comment that begins with one lower-case word and a colon is a header,
+  and an unknown one is refused. Every other comment is prose.
+
+  A query is retried as a whole, and only where nothing of it is kept, unless it
+  is read-only or idempotent.
+
+  Exit code: 0 all succeeded, 1 some query failed, 2 nothing was run, 130
+  interrupted. A first Ctrl-C cancels on the server, a second leaves at once.`
+
 /** @internal */
 export const runCommand = Command.make(
   "run",
@@ -68,17 +109,34 @@ export const runCommand = Command.make(
       return yield* new UsageError({ message: "--embedded and --url name two databases. Give one of them" })
     }
     const queries = yield* readQueries(input.paths)
+    const defaults = {
+      singleTransaction: input.singleTransaction,
+      readOnly: input.readOnly,
+      timeout: Option.getOrUndefined(input.timeout),
+      retries: input.retries
+    }
+    yield* checkModes(queries, defaults)
     const output = {
       console: yield* Console.Console,
       write: (text: string) => void process.stdout.write(text),
       stdout: stdoutScreen(),
       stderr: stderrScreen()
     }
-    const teller = (input.json ? forPrograms : forPeople)(output, input.quiet)
-    const options = {
+    const told = (input.json ? forPrograms : forPeople)(output, input.quiet)
+    const teller: FileRun.Teller = {
+      ...told,
+      happened: (event) => {
+        follow(event)
+        told.happened(event)
+      }
+    }
+    const options: FileRun.Options = {
+      ...defaults,
+      queueTimeout: Option.getOrUndefined(input.queueTimeout),
+      deadline: Option.getOrUndefined(input.deadline),
       concurrency: Math.min(input.concurrency, queries.length),
       stopOnError: input.onError === "stop",
-      singleTransaction: input.singleTransaction,
+      keep: input.json ? identity : (text) => shorten(text, output.stdout),
       maxRows: Option.getOrElse(input.maxRows, () => (input.json ? defaultMaxRows.json : defaultMaxRows.table))
     }
     const runOn = (config: Config, label: string) =>
@@ -104,7 +162,8 @@ export const runCommand = Command.make(
     return yield* runOn(config, label)
   })
 ).pipe(
-  Command.withDescription("Run the queries of .sql files, many at a time"),
+  Command.withDescription(description),
+  Command.withShortDescription(summary),
   Command.withExamples([
     { command: "querypool run queries/ --url postgres://me@db.example.com/shop", description: "A folder of queries" },
     { command: "echo 'select now()' | querypool run - --embedded", description: "Try one without a database" }

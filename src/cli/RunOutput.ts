@@ -7,12 +7,13 @@
  */
 import type { Console } from "effect"
 import { QueryError } from "../query/QueryError.ts"
+import type { QueryEvent } from "../query/QueryEvent.ts"
 import type { Report } from "../query/Report.ts"
 import type { Finished, Teller } from "./FileRun.ts"
 import { placeOf } from "./FileRun.ts"
 import { excerpt } from "./SqlPlace.ts"
 import type { Screen } from "./Table.ts"
-import { draw, style } from "./Table.ts"
+import { draw, drawLines, style } from "./Table.ts"
 import { isNumeric, toJson, toLine } from "./TextValue.ts"
 
 /**
@@ -49,9 +50,32 @@ const messageOf = (error: unknown): string => {
   return `${reason.message}${state}`
 }
 
-// For people
+// Beside the results, so that a pipe gets results alone
 
-/** The server's notices, and what went wrong: beside the results, so that a pipe gets results alone. */
+/** What a query goes through before it ends; where they asked for quiet, only what they have to look after. */
+const sayHappening = ({ console, stderr }: Output, event: QueryEvent, quiet: boolean): void => {
+  if (event._tag !== "Retrying" && event._tag !== "CancelEnded") return
+  const isConfirmed = event._tag === "Retrying" || event.how !== "unconfirmed"
+  if (quiet && isConfirmed) return
+  const name = style(stderr, ["bold", isConfirmed ? "yellow" : "red"], toLine(event.name))
+  if (event._tag === "Retrying") {
+    const { attempt, delayMillis, error } = event
+    console.error(
+      `${name} retrying in ${duration(delayMillis)}: attempt ${attempt} failed, ${toLine(messageOf(error))}`
+    )
+  } else {
+    console.error(`${name} ${cancelEnds[event.how](duration(event.tookMillis))}`)
+  }
+}
+
+const cancelEnds: { readonly [How in Extract<QueryEvent, { _tag: "CancelEnded" }>["how"]]: (took: string) => string } =
+  {
+    idle: (took) => `cancelled: the server stopped it in ${took}`,
+    gone: (took) => `cancelled: the server closed its connection after ${took}`,
+    terminated: (took) => `cancelled: it did not stop, and the server ended its connection after ${took}`,
+    unconfirmed: (took) => `cancel unconfirmed: no answer in ${took}, so the server may still run it`
+  }
+
 const sayNotices = ({ console, stderr }: Output, { report }: Finished): void => {
   for (const { message, severity } of report.notices) {
     console.error(`${style(stderr, ["bold", "yellow"], toLine(report.name))} ${severity}: ${toLine(message)}`)
@@ -61,20 +85,46 @@ const sayNotices = ({ console, stderr }: Output, { report }: Finished): void => 
 const sayFailure = ({ console, stderr }: Output, finished: Finished): void => {
   const { report, result } = finished
   const place = placeOf(finished)
+  const often = report.attempts > 1 ? ` after ${report.attempts} attempts` : ""
   console.error(
-    `${style(stderr, ["bold", "red"], toLine(report.name))} failed: ${toLine(messageOf(report.error))}` +
+    `${style(stderr, ["bold", "red"], toLine(report.name))} failed${often}: ${toLine(messageOf(report.error))}` +
       (place === undefined ? "" : ` at ${result.query.file}:${place.line}:${place.column}`)
   )
-  const reason = report.error instanceof QueryError ? report.error.reason : undefined
-  if (reason?._tag === "Rejected") {
-    if (place !== undefined && reason.position !== undefined) {
+  if (report.error instanceof QueryError) {
+    const { outcome, reason } = report.error
+    if (place !== undefined && reason._tag === "Rejected" && reason.position !== undefined) {
       console.error(excerpt(result.query.source.text, place, (stderr.width ?? 80) - 2).replaceAll(/^/gm, "  "))
     }
-    if (reason.detail !== undefined) console.error(`  detail: ${toLine(reason.detail)}`)
-    if (reason.hint !== undefined) console.error(`  hint: ${toLine(reason.hint)}`)
+    const detail = "detail" in reason ? reason.detail : undefined
+    if (detail !== undefined) console.error(`  detail: ${toLine(detail)}`)
+    const hint = hintOf(report.error)
+    if (hint !== undefined) console.error(`  hint: ${toLine(hint)}`)
+    if (outcome !== "notApplied") console.error(`  outcome: ${outcomes[outcome]}`)
   }
   console.error("")
 }
+
+const outcomes = {
+  partial: "partial: the statements that completed before stay applied",
+  unknown: "unknown: it may be applied, so look before you run it again"
+}
+
+/** What the library advises, in the words of the command line where these are others. */
+const hintOf = (error: QueryError): string | undefined => {
+  const { hint, reason } = error
+  if (reason._tag === "TimedOut") {
+    return reason.limit === "deadline"
+      ? "raise --deadline"
+      : "raise --timeout, or write a line `-- timeout:` in the file"
+  }
+  if (reason._tag === "QueueTimeout") return "raise --queue-timeout or --concurrency"
+  if (reason._tag === "TooBusy" && reason.hint === undefined && reason.sqlState === "53300") {
+    return "lower --concurrency, or raise the server's max_connections"
+  }
+  return hint
+}
+
+// For people
 
 /**
  * Tells people: a table for each query and one for the run.
@@ -90,12 +140,12 @@ export const forPeople = (output: Output, quiet: boolean): Teller => {
     const others = result.resultSets < 2 ? "" : style(stdout, "dim", `, the last of ${result.resultSets} results`)
     console.log(`${style(stdout, "bold", toLine(report.name))}  ${gave} ${took}${others}`)
     if (rows.length > 0 && columns.length > 0) {
-      const drawn = draw(
+      const lines = drawLines(
         columns.map(({ name, typeOid }) => ({ name: toLine(name), align: isNumeric(typeOid) ? "right" : "left" })),
         rows.map((row) => columns.map(({ name }) => cell(row[name], stdout))),
         stdout
       )
-      console.log(drawn)
+      for (const line of lines) console.log(line)
     }
     const cut = result.rowCount - rows.length
     if (cut > 0) console.log(style(stdout, "dim", `… and ${plural(cut, "more row")} (--max-rows)`))
@@ -103,6 +153,7 @@ export const forPeople = (output: Output, quiet: boolean): Teller => {
   }
 
   return {
+    happened: (event) => sayHappening(output, event, quiet),
     ended: (finished) => {
       const { outcome } = finished.report
       if (!quiet || outcome === "Failed") sayNotices(output, finished)
@@ -124,20 +175,23 @@ const summary = (all: ReadonlyArray<Finished>, report: Report, screen: Screen): 
     const count = all.filter((finished) => finished.report.outcome === outcome).length
     return count === 0 ? [] : [`${count.toLocaleString("en")} ${outcome.toLowerCase()}`]
   })
+  const isRetried = all.some((finished) => finished.report.attempts > 1)
   const table = draw(
     [
       { name: "query", align: "left" },
       { name: "outcome", align: "left" },
       { name: "rows", align: "right" },
       { name: "waited", align: "right" },
-      { name: "ran", align: "right" }
+      { name: "ran", align: "right" },
+      ...(isRetried ? [{ name: "attempts", align: "right" as const }] : [])
     ],
     all.map(({ report: query, result }) => [
       toLine(query.name),
       query.outcome.toLowerCase(),
       result.columns === undefined ? "" : result.rowCount.toLocaleString("en"),
       duration(query.waitedMillis),
-      query.attempts === 0 ? "" : duration(query.ranMillis)
+      query.attempts === 0 ? "" : duration(query.ranMillis),
+      String(query.attempts)
     ]),
     screen
   )
@@ -156,6 +210,7 @@ export const forPrograms = (output: Output, quiet: boolean): Teller => {
   const { write } = output
   let separator = '{\n  "queries": ['
   return {
+    happened: (event) => sayHappening(output, event, quiet),
     ended: (finished) => {
       if (!quiet) sayNotices(output, finished)
       write(separator)
@@ -173,8 +228,8 @@ export const forPrograms = (output: Output, quiet: boolean): Teller => {
 
 const writeQuery = (finished: Finished, write: Output["write"]): void => {
   const { report, result } = finished
-  const { columns = [], rowCount, rows } = result
-  const head = { name: report.name, outcome: report.outcome.toLowerCase(), rowCount }
+  const { columns = [], command = null, rowCount, rows } = result
+  const head = { name: report.name, outcome: report.outcome.toLowerCase(), command, rowCount }
   const tail = {
     truncated: rowCount > rows.length,
     ...(report.outcome === "Failed" ? { error: errorDocument(finished) } : {}),
@@ -204,6 +259,9 @@ const errorDocument = (finished: Finished) => {
     reason: reason?._tag ?? "Defect",
     sqlState: (reason !== undefined && "sqlState" in reason ? reason.sqlState : undefined) ?? null,
     message: reason?.message ?? messageOf(error),
+    // What a defect leaves behind is not known.
+    outcome: error instanceof QueryError ? error.outcome : "unknown",
+    connection: error instanceof QueryError ? error.connection : null,
     line: place?.line ?? null,
     column: place?.column ?? null
   }

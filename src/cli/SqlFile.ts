@@ -10,13 +10,15 @@
  *     create temp table recent as select * from books where year > 2000;
  *     select * from recent;
  *
- * This is the convention of yesql and sqlc; sqlc's `:many` is accepted and has no effect. A header ends the
- * statement before it, with or without a semicolon, and a query has at least one statement.
+ * This is the convention of yesql and sqlc; sqlc's `:many` is accepted and has no effect. A name ends the statement
+ * before it, with or without a semicolon, and a query has at least one statement. How a query is run stands in more
+ * header lines above its first statement, see SqlHeader.ts.
  *
  * @since 0.1.0
  */
 import { Result } from "effect"
 import { type SqlFileError, sqlFileError, type SqlFileErrorReason } from "./SqlFileError.ts"
+import { readHeader, type SqlHeader, type SqlSettings } from "./SqlHeader.ts"
 import { type SqlPlace, startOf } from "./SqlPlace.ts"
 import { splitPieces, type SqlStatement } from "./SqlSplitter.ts"
 
@@ -30,6 +32,8 @@ export interface SqlQuery {
   readonly file: string
   /** From 1: the line of its header or, in a file without headers, of its first statement. */
   readonly line: number
+  /** What its header lines say, and those of its file. */
+  readonly settings: SqlSettings
   readonly statements: ReadonlyArray<SqlStatement>
 }
 
@@ -63,58 +67,75 @@ export const parseSqlFile = (input: {
   if (Result.isFailure(split)) return Result.fail(split.failure)
 
   const named = new Map<string, Draft>()
+  const ofFile: Settings = {}
   let unnamed: Draft | undefined
   let current: Draft | undefined
   for (const piece of split.success) {
     if (piece._tag === "Statement") {
-      current ??= unnamed = { place: piece.statement, statements: [] }
+      current ??= unnamed = { place: piece.statement, settings: {}, statements: [] }
       current.statements.push(piece.statement)
       continue
     }
     const header = readHeader(piece.text)
-    if (header?.key !== "name") continue
+    if (header === undefined) continue
+    if (header._tag !== "Name") {
+      const isBelow = piece.inside || (current !== undefined && current.statements.length > 0)
+      const fault = isBelow ? faultBelow(header) : addTo(current?.settings ?? ofFile, header)
+      if (fault !== undefined) return failAt(piece.place, ...fault)
+      continue
+    }
     if (unnamed !== undefined) return failAt(unnamed.place, "StatementBeforeName")
     const [name = "", ...others] = header.value.split(/\s+/)
     if (name === "" || name.startsWith(":")) return failAt(piece.place, "EmptyName")
     if (!isName(name) || !isSqlcSuffix(others)) return failAt(piece.place, "InvalidName", header.value)
     if (named.has(name)) return failAt(piece.place, "DuplicateName", name)
-    current = { place: piece.place, statements: [] }
+    current = { place: piece.place, settings: {}, statements: [] }
     named.set(name, current)
   }
 
   const drafts = unnamed === undefined ? [...named] : [[defaultName, unnamed] as const]
   if (drafts.length === 0) return failAt(startOf(text), "EmptyFile")
   const queries: Array<SqlQuery> = []
-  for (const [name, { place, statements }] of drafts) {
+  for (const [name, { place, settings, statements }] of drafts) {
     if (statements.length === 0) return failAt(place, "EmptyQuery", name)
-    queries.push({ name, file, line: place.line, statements })
+    queries.push({ name, file, line: place.line, settings: { ...ofFile, ...settings }, statements })
   }
   return Result.succeed({ file, text, queries })
 }
 
+type Settings = { -readonly [K in keyof SqlSettings]: SqlSettings[K] }
+
 interface Draft {
   readonly place: SqlPlace
+  readonly settings: Settings
   readonly statements: Array<SqlStatement>
 }
 
 // Header lines
 
-/** The keys that a header line can have: any other comment with a colon is only a comment. */
-const headerKeys: ReadonlySet<string> = new Set(["name"])
+type Fault = readonly [reason: SqlFileErrorReason, subject: string]
 
-interface Header {
-  readonly key: string
-  readonly value: string
+/** Adds one more setting to those of the same place, or says what is wrong with it. */
+const addTo = (settings: Settings, header: Exclude<SqlHeader, { _tag: "Name" }>): Fault | undefined => {
+  if (header._tag === "Unknown") return ["UnknownHeader", header.text]
+  const { setting, value, word } = header
+  if (setting === undefined) {
+    if (word === "timeout") return ["InvalidTimeout", value]
+    return word === "retry" ? ["InvalidRetry", value] : ["HeaderWithValue", word]
+  }
+  if (setting.mode !== undefined && settings.mode !== undefined && setting.mode !== settings.mode) {
+    return ["ConflictingHeaders", word]
+  }
+  if (Object.keys(setting).some((key) => Object.hasOwn(settings, key))) return ["DuplicateHeader", word]
+  Object.assign(settings, setting)
+  return undefined
 }
 
-/** In lower case only: pg_dump writes `-- Name: authors; Type: TABLE` above each object. */
-const readHeader = (comment: string): Header | undefined => {
-  const colon = comment.indexOf(":")
-  const key = comment.slice("--".length, Math.max(colon, 0)).trim()
-  return headerKeys.has(key) ? { key, value: comment.slice(colon + 1).trim() } : undefined
-}
+/** Below the first statement, only what can be nothing but a setting is one: it would do nothing there. */
+const faultBelow = (header: SqlHeader): Fault | undefined =>
+  header._tag === "Setting" && header.setting !== undefined ? ["MisplacedHeader", header.word] : undefined
 
-const startsQuery = (comment: string): boolean => readHeader(comment)?.key === "name"
+const startsQuery = (comment: string): boolean => readHeader(comment)?._tag === "Name"
 
 /** Lists of names are separated by commas, and sqlc's suffix begins with a colon. */
 const isName = (word: string): boolean => /^[^,:\p{Cc}\p{Cf}]+$/u.test(word)

@@ -5,6 +5,8 @@
  * @since 0.1.0
  */
 import { Schema } from "effect"
+import { durationHint } from "./DurationText.ts"
+import { knownHeaders, meantBy } from "./SqlHeader.ts"
 import type { SqlPlace } from "./SqlPlace.ts"
 
 const Reason = Schema.Literals([
@@ -21,7 +23,14 @@ const Reason = Schema.Literals([
   "DuplicateName",
   "StatementBeforeName",
   "EmptyQuery",
-  "EmptyFile"
+  "EmptyFile",
+  "UnknownHeader",
+  "InvalidTimeout",
+  "InvalidRetry",
+  "HeaderWithValue",
+  "DuplicateHeader",
+  "ConflictingHeaders",
+  "MisplacedHeader"
 ])
 
 /**
@@ -54,7 +63,23 @@ const sentences: { readonly [R in SqlFileErrorReason]: (subject: string) => stri
   StatementBeforeName: () => "statements before the first `-- name:` line: give them a `-- name:` line of their own",
   EmptyQuery: (name) =>
     `query "${name}" without a statement: write one under its \`-- name:\` line, or remove the line`,
-  EmptyFile: () => "no statement in this file: write one, or remove the file"
+  EmptyFile: () => "no statement in this file: write one, or remove the file",
+  UnknownHeader: (word) => `Unknown header \`${word}\`. ${whatWasMeant(word)}`,
+  InvalidTimeout: (value) => `invalid timeout "${value}": write ${durationHint} after \`-- timeout:\``,
+  InvalidRetry: (value) =>
+    `invalid retry "${value}": write how often to try again at most, such as 3, after \`-- retry:\``,
+  HeaderWithValue: (word) => `header \`${word}\` with a value: write \`-- ${word}\` alone`,
+  DuplicateHeader: (word) => `second header \`${word}\`: remove one of them`,
+  ConflictingHeaders: () => "conflicting headers `transaction` and `read-only`: remove one of them",
+  MisplacedHeader: (word) =>
+    `header \`${word}\` below a statement, where it does nothing: move it up, under the \`-- name:\` line or to the top of the file`
+}
+
+const whatWasMeant = (word: string): string => {
+  const meant = meantBy(word)
+  return meant === undefined
+    ? `Known are ${knownHeaders.join(", ")}. A comment that is no header begins with a capital letter`
+    : `Did you mean \`${meant}\`?`
 }
 
 const hintForOtherCommands = "remove it, or run this file with psql"

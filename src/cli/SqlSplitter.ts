@@ -27,13 +27,20 @@ export interface SqlStatement extends SqlPlace {
 }
 
 /**
- * A part of a file in its order: a statement, or a `--` comment that has a line of its own.
+ * A part of a file in its order: a statement, or a `--` comment that has a line of its own. A comment inside of a
+ * statement comes before it.
  *
  * @since 0.1.0
  */
 export type SqlPiece =
   | { readonly _tag: "Statement"; readonly statement: SqlStatement }
-  | { readonly _tag: "Comment"; readonly text: string; readonly place: SqlPlace }
+  | {
+      readonly _tag: "Comment"
+      readonly text: string
+      readonly place: SqlPlace
+      /** Whether a statement has begun before it and goes on. */
+      readonly inside: boolean
+    }
 
 /**
  * Splits a text into its statements. `file` names the text in errors.
@@ -50,10 +57,10 @@ export const splitStatements = (
   )
 
 /**
- * Splits a text into its statements and the `--` comments between them.
+ * Splits a text into its statements and its `--` comments that have a line of their own, outside of quotes, block
+ * comments, parentheses and a function's body.
  *
- * A comment for which `endsStatement` holds ends a statement as a semicolon would. It is asked about comments that have
- * a line of their own, outside of quotes, block comments, parentheses and a function's body.
+ * A comment for which `endsStatement` holds ends a statement as a semicolon would.
  *
  * @since 0.1.0
  */
@@ -93,9 +100,8 @@ export const splitPieces = (
       const end = endOfLine(text, at)
       if (isBetweenParts(open) && hasOwnLine(text, at, first.offset)) {
         const comment = text.slice(at, end)
-        const ends = endsStatement(comment)
-        if (ends) close()
-        if (open?.hasToken !== true) pieces.push({ _tag: "Comment", text: comment, place: placeOf(at) })
+        if (endsStatement(comment)) close()
+        pieces.push({ _tag: "Comment", text: comment, place: placeOf(at), inside: open?.hasToken === true })
       }
       at = end
       continue

@@ -2,7 +2,8 @@
  * Tables of text that fit where they are shown.
  *
  * On a terminal a table is never wider than the terminal: the widest columns give way, what does not fit ends in `…`,
- * and a table of too many columns becomes a list of records. Elsewhere nothing is cut.
+ * and a table of too many columns becomes a list of records. Elsewhere nothing is cut, and a table can be longer than a
+ * text can be: its lines are made one by one.
  *
  * @internal
  */
@@ -35,23 +36,46 @@ const gap = 2
 export const style = (screen: Screen, format: Parameters<typeof styleText>[0], text: string): string =>
   screen.color ? styleText(format, text, { validateStream: false }) : text
 
+/** A cell of the screen shows one character, and what is joined to it: accents, or the parts of an emoji. */
+const mostPerCell = 16
+
+/**
+ * As much of a value as the screen can show, and `…` where that is not all: a table that waits for its last row needs to
+ * keep no more.
+ *
+ * @internal
+ */
+export const shorten = (text: string, { width }: Screen): string => {
+  const most = (width ?? Infinity) * mostPerCell
+  if (text.length <= most) return text
+  // A copy: a slice would keep the whole value in memory.
+  return `${structuredClone(text.slice(0, most).toWellFormed())}…`
+}
+
 /**
  * Draws rows of cells under a header. Cells must be single lines without control characters.
  *
  * @internal
  */
-export const draw = (
+export const draw = (...table: Parameters<typeof drawLines>): string => [...drawLines(...table)].join("\n")
+
+/**
+ * The lines of what `draw` draws.
+ *
+ * @internal
+ */
+export function* drawLines(
   columns: ReadonlyArray<Column>,
   rows: ReadonlyArray<ReadonlyArray<string>>,
   screen: Screen
-): string => {
+): Generator<string> {
   const heads = columns.map((column) => measured(column.name))
   const body = rows.map((row) => columns.map((_, index) => measured(row[index] ?? "")))
   const natural = heads.map((head, index) =>
     body.reduce((width, cells) => Math.max(width, cells[index]?.width ?? 0), head.width)
   )
   const widths = screen.width === undefined ? natural : fit(natural, screen.width - gap * (columns.length - 1))
-  if (widths === undefined) return records(heads, body, screen)
+  if (widths === undefined) return yield* records(heads, body, screen)
   const line = (cells: ReadonlyArray<Cell>): string =>
     cells
       .map((cell, index) => {
@@ -62,9 +86,9 @@ export const draw = (
       })
       .join(" ".repeat(gap))
       .trimEnd()
-  const head = style(screen, "bold", line(heads))
-  const rule = style(screen, "dim", widths.map((width) => "─".repeat(width)).join(" ".repeat(gap)))
-  return [head, rule, ...body.map(line)].join("\n")
+  yield style(screen, "bold", line(heads))
+  yield style(screen, "dim", widths.map((width) => "─".repeat(width)).join(" ".repeat(gap)))
+  for (const cells of body) yield line(cells)
 }
 
 /** A text, and how many cells of a terminal it takes. */
@@ -98,19 +122,21 @@ const fit = (natural: ReadonlyArray<number>, room: number): Array<number> | unde
   return widths
 }
 
-const records = (heads: ReadonlyArray<Cell>, body: ReadonlyArray<ReadonlyArray<Cell>>, screen: Screen): string => {
+function* records(
+  heads: ReadonlyArray<Cell>,
+  body: ReadonlyArray<ReadonlyArray<Cell>>,
+  screen: Screen
+): Generator<string> {
   const label = Math.min(30, Math.max(...heads.map((head) => head.width)))
   const room = Math.max(1, (screen.width ?? Infinity) - label - gap)
   const names = heads.map((head) => {
     const { text, width } = clip(head, label)
     return style(screen, "bold", text) + " ".repeat(label - width + gap)
   })
-  return body
-    .flatMap((cells, number) => [
-      style(screen, "dim", `── ${number + 1} ──`),
-      ...cells.map((cell, index) => `${names[index]}${clip(cell, room).text}`.trimEnd())
-    ])
-    .join("\n")
+  for (const [number, cells] of body.entries()) {
+    yield style(screen, "dim", `── ${number + 1} ──`)
+    for (const [index, cell] of cells.entries()) yield `${names[index]}${clip(cell, room).text}`.trimEnd()
+  }
 }
 
 const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" })

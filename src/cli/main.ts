@@ -4,13 +4,14 @@
  * @internal
  */
 // By their own paths: the package's index also loads clients of other services, a third of the time to start.
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Console, Effect, Exit, Layer, Runtime } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import { exitCode, QueryFailed, sayable } from "./CliFailure.ts"
 import { demoCommand } from "./DemoCommand.ts"
 import { runCommand } from "./RunCommand.ts"
+import { runMain, stop } from "./Signals.ts"
+import { underWay } from "./UnderWay.ts"
 import { version } from "./version.ts"
 
 const querypool = Command.make("querypool").pipe(
@@ -49,11 +50,14 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     Effect.runSync(say(`standard output cannot be written: ${error.message}`))
     process.exitCode = exitCode.failed
   }
-  process.emit("SIGINT")
+  stop()
 })
 
-// The terminal has been closed. Without this the process would end at once, and leave its queries running on the server.
-process.on("SIGHUP", () => process.emit("SIGTERM"))
+const sayWhatIsLeft = (): void => {
+  const left = underWay()
+  if (left === undefined) return
+  Effect.runSync(say(`left at once. The server was not seen to stop, and may still run: ${left}`))
+}
 
 const codeOf = (exit: Exit.Exit<unknown, unknown>): number => {
   if (unwritable !== undefined && unwritable.code !== "EPIPE") return exitCode.failed
@@ -75,5 +79,9 @@ Command.run(querypool, { version }).pipe(
       CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] })
     )
   ),
-  NodeRuntime.runMain({ disableErrorReporting: true, teardown: (exit, onExit) => onExit(codeOf(exit)) })
+  (command) =>
+    runMain(sayWhatIsLeft)(command, {
+      disableErrorReporting: true,
+      teardown: (exit, onExit) => onExit(codeOf(exit))
+    })
 )

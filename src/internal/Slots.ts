@@ -14,14 +14,26 @@ class Ticket {
   wake: (() => void) | undefined
 }
 
+/** How long to wait for a slot, and what to do when there is none by then. */
+interface Patience<E> {
+  readonly millis: number
+  readonly then: Effect.Effect<never, E>
+}
+
 /** @internal */
 export class Slots {
   readonly size: number
-  private used = 0
+  /** How many are taken. */
+  used = 0
   private readonly waiting = new Set<Ticket>()
 
   constructor(size: number) {
     this.size = size
+  }
+
+  /** How many wait for a slot. */
+  get queue(): number {
+    return this.waiting.size
   }
 
   /** Takes a slot if one is free and nobody waits for it. */
@@ -35,7 +47,10 @@ export class Slots {
    * Waits for a slot. To be called where interruption is off, with the function that turns it on: interrupted, it
    * leaves no slot behind; completed, it holds one.
    */
-  take(restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>): Effect.Effect<void> {
+  take<E = never>(
+    restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>,
+    patience?: Patience<E> | undefined
+  ): Effect.Effect<void, E> {
     return Effect.suspend(() => {
       if (this.tryTake()) return Effect.void
       const ticket = new Ticket()
@@ -44,7 +59,11 @@ export class Slots {
         if (ticket.held) return resume(Effect.void)
         ticket.wake = () => resume(Effect.void)
       })
-      return Effect.onExitPrimitive(restore(wait), (exit) => {
+      const patient: Effect.Effect<void, E> =
+        patience === undefined
+          ? wait
+          : Effect.timeoutOrElse(wait, { duration: patience.millis, orElse: () => patience.then })
+      return Effect.onExitPrimitive(restore(patient), (exit) => {
         if (exit._tag === "Success") return undefined
         // The slot may have been handed over just before the interruption.
         if (ticket.held) this.give()
@@ -68,11 +87,15 @@ export class Slots {
 }
 
 /** @internal */
-export const withSlot = <A, E, R>(slots: Slots, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+export const withSlot = <A, E, R, E2 = never>(
+  slots: Slots,
+  effect: Effect.Effect<A, E, R>,
+  patience?: Patience<E2> | undefined
+): Effect.Effect<A, E | E2, R> =>
   Effect.uninterruptibleMask((restore) => {
     const run = Effect.onExitPrimitive(restore(effect), () => {
       slots.give()
       return undefined
     })
-    return slots.tryTake() ? run : Effect.flatMap(slots.take(restore), () => run)
+    return slots.tryTake() ? run : Effect.flatMap(slots.take(restore, patience), () => run)
   })

@@ -8,13 +8,14 @@
  * @internal
  */
 import { Cause, Effect, Exit, Option, Queue, Semaphore, Stream } from "effect"
+import type { Workers } from "./Workers.ts"
 
 /** @internal */
 export const mapWithWorkers = <A, E, R, B, R2>(
   source: Stream.Stream<A, E, R>,
   work: (element: A) => Effect.Effect<B, never, R2>,
+  workers: Workers,
   options: {
-    readonly workers: number
     /** Results in the order of the source: a worker that is done early waits with its one result. */
     readonly ordered: boolean
   }
@@ -55,22 +56,22 @@ export const mapWithWorkers = <A, E, R, B, R2>(
         })
       )
 
-      const worker: Effect.Effect<void, never, R | R2> = Effect.flatMap(next, (found) => {
-        if (Option.isNone(found)) return Effect.void
-        const [element, index] = found.value
-        return Effect.flatMap(work(element), (result) => {
-          const offered = Queue.offer(results, result)
-          const given =
-            order === undefined ? offered : Effect.andThen(order.turn(index), Effect.tap(offered, order.pass))
-          return Effect.andThen(given, worker)
+      const loop = (surplus: () => boolean): Effect.Effect<void, never, R | R2> => {
+        const nextUnlessSurplus = Effect.suspend(() => (surplus() ? Effect.succeedNone : next))
+        const again: Effect.Effect<void, never, R | R2> = Effect.flatMap(nextUnlessSurplus, (found) => {
+          if (Option.isNone(found)) return Effect.void
+          const [element, index] = found.value
+          return Effect.flatMap(work(element), (result) => {
+            const offered = Queue.offer(results, result)
+            const given =
+              order === undefined ? offered : Effect.andThen(order.turn(index), Effect.tap(offered, order.pass))
+            return Effect.andThen(given, again)
+          })
         })
-      })
-      const workers = Effect.forEach(Array.from({ length: options.workers }), () => worker, {
-        concurrency: "unbounded",
-        discard: true
-      })
+        return again
+      }
       yield* Effect.forkScoped(
-        Effect.onExit(workers, (exit) =>
+        Effect.onExit(workers.run(loop), (exit) =>
           // What was taken before the source failed has ended by now, and its results stand before the failure.
           Queue.failCause(results, Exit.isFailure(exit) ? exit.cause : (end ?? Cause.fail(Cause.Done())))
         )
@@ -85,14 +86,12 @@ class Order {
   private readonly waiting = new Map<number, () => void>()
 
   turn(index: number): Effect.Effect<void> {
-    return Effect.suspend(() =>
-      index === this.passed
-        ? Effect.void
-        : Effect.callback<void>((resume) => {
-            this.waiting.set(index, () => resume(Effect.void))
-            return Effect.sync(() => this.waiting.delete(index))
-          })
-    )
+    return Effect.callback<void>((resume) => {
+      // Looked at in the same step as it waits: its turn could come in between, and nobody would wake it.
+      if (index === this.passed) return resume(Effect.void)
+      this.waiting.set(index, () => resume(Effect.void))
+      return Effect.sync(() => this.waiting.delete(index))
+    })
   }
 
   readonly pass = Effect.sync(() => {

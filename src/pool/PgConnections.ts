@@ -7,6 +7,9 @@
  * - A connection goes when it broke, when a cancel was sent for it (a late cancel must hit nobody), when its session
  *   cannot be cleaned, and after its time to live, so that a server's restart or a moved address is noticed.
  * - Idle connections are closed after `idleTimeout`.
+ * - Who waits longer than it may is told so, and so is at once who finds the queue full.
+ * - A session that is held for longer than `leakThreshold` is logged once.
+ * - The end of the pool refuses new borrowers and waits for those it has, for `drainTimeout`; then it aborts them.
  *
  * effect/Pool is not used because it opens the replacement of a connection while the old one is still leased, and its
  * waiting list and statistics cannot be shared by two lanes.
@@ -15,12 +18,22 @@
  */
 import type { PgConnection } from "@effect/sql-pg"
 import type { Scope } from "effect"
-import { Clock, Duration, Effect, Exit, Random } from "effect"
+import { Clock, Duration, Effect, Exit, Option, Random } from "effect"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import type { Duplex } from "node:stream"
 import { Slots } from "../internal/Slots.ts"
-import type { TransactionKey } from "./PgSession.ts"
+import { QueueFull } from "../query/QueryError.ts"
+import type { Limit, Limits } from "../query/QueryPool.ts"
+import { refusal } from "./PgRefusal.ts"
+import * as PgCancel from "./PgCancel.ts"
+import * as PgLeaks from "./PgLeaks.ts"
+import type { QueryName, TransactionKey } from "./PgSession.ts"
 import { PgSession } from "./PgSession.ts"
+import type { LookUp } from "./PgSqlClient.ts"
+import type { Statistics } from "./PgStatistics.ts"
+import { fateOf } from "./PgLostCommit.ts"
+import { PgStatistics } from "./PgStatistics.ts"
+import { tune } from "./PgTuning.ts"
 import type { Observed } from "./PgTextFilter.ts"
 import type { ServerConnection } from "./ServerConnection.ts"
 import { connect } from "./ServerConnection.ts"
@@ -39,6 +52,12 @@ export interface Config {
   readonly transaction: TransactionKey
   /** Reset each session, whatever its statements looked like. */
   readonly alwaysReset: boolean
+  /** How many may wait for a slot. */
+  readonly queueLimit: number
+  readonly leakThreshold: Duration.Duration
+  readonly drainTimeout: Duration.Duration
+  readonly cancelGrace: Duration.Duration
+  readonly idleInTransactionTimeout: Duration.Duration
 }
 
 const closedError = (): SqlError => {
@@ -61,11 +80,14 @@ type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, 
 export interface PgConnections {
   /** Lends a session to one effect, in the name of a query. */
   readonly use: <A, E, R>(
-    query: string,
-    f: (session: PgSession) => Effect.Effect<A, E, R>
+    query: QueryName,
+    f: (session: PgSession) => Effect.Effect<A, E, R>,
+    limits?: Limits | undefined
   ) => Effect.Effect<A, E | SqlError, R>
   /** Lends a session until the scope closes. */
-  readonly lease: (query: string) => Effect.Effect<PgSession, SqlError, Scope.Scope>
+  readonly lease: (query: QueryName) => Effect.Effect<PgSession, SqlError, Scope.Scope>
+  readonly statistics: Effect.Effect<Statistics>
+  readonly lookUp: LookUp
 }
 
 /** @internal */
@@ -80,17 +102,35 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
   let closing = false
   let reaping = false
 
+  const cancel = yield* PgCancel.make({
+    driver: config.driver,
+    openSocket: config.openSocket,
+    cancelGrace: config.cancelGrace,
+    idleInTransactionTimeout: config.idleInTransactionTimeout
+  })
+  const counts = new PgStatistics()
+  const lent = new Set<PgSession>()
+  const watch = yield* PgLeaks.make(lent, config.leakThreshold)
+
   const drop = (connection: ServerConnection): void => {
     const index = idle.indexOf(connection)
-    if (index >= 0) idle.splice(index, 1)
+    if (index < 0) return
+    idle.splice(index, 1)
+    counts.retired("broken")
+  }
+
+  const close = (connection: ServerConnection, why: string): Effect.Effect<void> => {
+    counts.retired(why)
+    return connection.close
   }
 
   const open = (restore: Restore): Effect.Effect<ServerConnection, SqlError> =>
-    Effect.map(connect({ driver: config.driver, openSocket: config.openSocket, restore }), (connection) => {
+    Effect.map(connect({ driver: config.driver, openSocket: config.openSocket, cancel, restore }), (connection) => {
       // Connections that were opened together do not expire together: each lives 90 to 100 % of the time.
       const lifeMillis = ttlMillis * (1 - 0.1 * random.nextDoubleUnsafe())
       connection.expiresAt = clock.currentTimeMillisUnsafe() + lifeMillis
       connection.onBroken(() => drop(connection))
+      counts.opened++
       return connection
     })
 
@@ -108,7 +148,7 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
         const due = dueMillis()
         const oldest = due === undefined || due > 0 ? undefined : idle.shift()
         return Effect.andThen(
-          oldest?.close ?? Effect.void,
+          oldest === undefined ? Effect.void : close(oldest, "idle"),
           Effect.sync(() => slots.give())
         )
       })
@@ -133,9 +173,10 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
   const giveBack = (connection: ServerConnection): Effect.Effect<void> | undefined => {
     const now = clock.currentTimeMillisUnsafe()
     connection.observed.session = undefined
-    if (closing || connection.reasonToGo(now) !== undefined) {
+    const why = closing ? "pool closed" : connection.reasonToGo(now)
+    if (why !== undefined) {
       return Effect.andThen(
-        connection.close,
+        close(connection, why),
         Effect.sync(() => slots.give())
       )
     }
@@ -161,7 +202,8 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
         if (connection !== undefined) return Effect.succeed(connection)
         // One that is idle all the same has to go, and to be gone before another takes its place.
         const unfit = idle.pop()
-        return unfit === undefined ? open(restore) : Effect.andThen(unfit.close, open(restore))
+        if (unfit === undefined) return open(restore)
+        return Effect.andThen(close(unfit, unfit.reasonToGo(clock.currentTimeMillisUnsafe()) ?? "broken"), open(restore))
       }),
       (exit) => {
         if (Exit.isFailure(exit)) slots.give()
@@ -169,57 +211,157 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
       }
     )
 
+  const begin = (connection: ServerConnection, query: QueryName): PgSession => {
+    const session = new PgSession(query, connection, config.transaction, clock.currentTimeMillisUnsafe())
+    lent.add(session)
+    if (!watch.running) watch.start()
+    return session
+  }
+
   const finish = (session: PgSession): Effect.Effect<void> | undefined => {
     const { connection } = session
+    lent.delete(session)
     const rest = session.end(config.alwaysReset)
-    return rest === undefined
-      ? giveBack(connection)
-      : Effect.andThen(
-          rest,
-          Effect.suspend(() => giveBack(connection) ?? Effect.void)
-        )
+    if (rest === undefined && !connection.cancelSent) return giveBack(connection)
+    return Effect.gen(function* () {
+      if (rest !== undefined) yield* rest
+      const end = yield* connection.settleCancel
+      if (connection.cancelHeeded) session.stopped()
+      if (end !== undefined) session.onCancelled?.(end)
+      yield* giveBack(connection) ?? Effect.void
+    })
   }
 
   const serve = <A, E, R>(
     connection: ServerConnection,
-    query: string,
+    query: QueryName,
     f: (session: PgSession) => Effect.Effect<A, E, R>,
-    restore: Restore
-  ): Effect.Effect<A, E, R> => {
-    const session = new PgSession(query, connection, config.transaction)
-    return Effect.onExitPrimitive(restore(effectOf(f, session)), () => finish(session))
+    restore: Restore,
+    limitMillis?: number | undefined
+  ): Effect.Effect<A, E | SqlError, R> => {
+    const session = begin(connection, query)
+    const tuning = tune(connection, query.options?.mode === "readOnly", limitMillis)
+    const body: Effect.Effect<A, E | SqlError, R> =
+      tuning === undefined ? effectOf(f, session) : Effect.andThen(tuning, Effect.suspend(() => effectOf(f, session)))
+    return Effect.onExitPrimitive(restore(body), () => finish(session))
   }
 
-  const use: PgConnections["use"] = (query, f) =>
+  /** Waits for a slot. The end of the pool takes every slot and gives none back: who came later would wait for ever. */
+  const slot = (restore: Restore, queue?: Limit | undefined): Effect.Effect<void, SqlError> => {
+    if (closing) return Effect.fail(closedError())
+    if (slots.tryTake()) {
+      counts.immediate++
+      return Effect.void
+    }
+    if (slots.queue >= config.queueLimit) {
+      counts.refused++
+      return Effect.fail(refusal(new QueueFull({ limit: config.queueLimit })))
+    }
+    const since = clock.currentTimeMillisUnsafe()
+    const patience =
+      queue === undefined
+        ? undefined
+        : { millis: queue.millis, then: Effect.suspend(() => Effect.fail(refusal(queue.reason))) }
+    return Effect.map(slots.take(restore, patience), () => counts.waited(clock.currentTimeMillisUnsafe() - since))
+  }
+
+  const use: PgConnections["use"] = (query, f, limits) =>
     Effect.uninterruptibleMask((restore) => {
-      // The end of the pool takes every slot and gives none back: who came later would wait for ever.
-      if (closing) return Effect.fail(closedError())
       const lend = (connection: ServerConnection) => serve(connection, query, f, restore)
-      if (!slots.tryTake()) {
-        return Effect.flatMap(slots.take(restore), () => Effect.flatMap(connectionFor(restore), lend))
+      if (limits === undefined && !closing && slots.tryTake()) {
+        // The fast path: a slot was free and a connection is idle.
+        counts.immediate++
+        const connection = takeIdle()
+        return connection === undefined ? Effect.flatMap(connectionFor(restore), lend) : lend(connection)
       }
-      // The fast path: a slot was free and a connection is idle.
-      const connection = takeIdle()
-      return connection === undefined ? Effect.flatMap(connectionFor(restore), lend) : lend(connection)
+      return Effect.flatMap(slot(restore, limits?.queue), () => {
+        const limit = limits?.running()
+        return limit === undefined
+          ? Effect.flatMap(connectionFor(restore), lend)
+          : within(limit, restore, query, f)
+      })
     })
 
-  const lease: PgConnections["lease"] = (query) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.acquireRelease(
-        Effect.andThen(closing ? Effect.fail(closedError()) : slots.take(restore), () =>
-          Effect.map(connectionFor(restore), (connection) => new PgSession(query, connection, config.transaction))
-        ),
-        (session) => Effect.suspend(() => finish(session) ?? Effect.void)
+  /** In a slot: connects and runs, for so long and no longer. */
+  const within = <A, E, R>(
+    limit: Limit,
+    restore: Restore,
+    query: QueryName,
+    f: (session: PgSession) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | SqlError, R> => {
+    let begun = false
+    const work = Effect.uninterruptibleMask((restoreWork) => {
+      begun = true
+      return Effect.flatMap(connectionFor(restoreWork), (connection) =>
+        serve(connection, query, f, restoreWork, limit.millis)
       )
+    })
+    const limited = Effect.timeoutOrElse(work, {
+      duration: Math.max(limit.millis, 0),
+      orElse: () => Effect.fail(refusal(limit.reason))
+    })
+    return Effect.onExitPrimitive(restore(limited), () => {
+      if (!begun) slots.give()
+      return undefined
+    })
+  }
+
+  const lease: PgConnections["lease"] = (query) =>
+    Effect.tap(
+      Effect.uninterruptibleMask((restore) =>
+        Effect.acquireRelease(
+          Effect.andThen(
+            Effect.suspend(() => slot(restore)),
+            Effect.suspend(() => Effect.map(connectionFor(restore), (connection) => begin(connection, query)))
+          ),
+          (session) => Effect.suspend(() => finish(session) ?? Effect.void)
+        )
+      ),
+      ({ connection }) => tune(connection, query.options?.mode === "readOnly", undefined) ?? Effect.void
     )
+
+  const statistics = Effect.sync(() =>
+    counts.snapshot({
+      maxConnections: config.maxConnections,
+      inUse: slots.used,
+      idle: idle.length,
+      waiting: slots.queue
+    })
+  )
 
   yield* Effect.addFinalizer(() =>
     Effect.gen(function* () {
       closing = true
-      yield* Effect.forEach(idle.splice(0), (connection) => connection.close, { concurrency: "unbounded" })
-      for (let taken = 0; taken < slots.size; taken++) yield* slots.take((effect) => effect)
+      yield* Effect.forEach(idle.splice(0), (connection) => close(connection, "pool closed"), {
+        concurrency: "unbounded"
+      })
+      let taken = 0
+      const drained: Effect.Effect<void> = Effect.whileLoop({
+        while: () => taken < slots.size,
+        body: () => slots.take((effect) => effect),
+        step: () => taken++
+      })
+      const late = yield* Effect.interruptible(Effect.timeoutOption(drained, config.drainTimeout))
+      if (Option.isSome(late)) return
+      yield* Effect.forEach(lent, ({ connection }) => connection.abort, { concurrency: "unbounded" })
+      // Whoever still holds a session has no use for it any more; the pool does not wait for what else it does.
+      yield* Effect.interruptible(Effect.timeoutOption(drained, abortedLimit))
     })
   )
 
-  return { use, lease }
+  const lookUp: LookUp = ({ connection }, id) =>
+    fateOf(id, connection, {
+      connect: connect({
+        driver: config.driver,
+        openSocket: config.openSocket,
+        startup: cancel.startup,
+        restore: (effect) => effect
+      }),
+      shared: () => cancel.shared
+    })
+
+  return { use, lease, statistics, lookUp }
 })
+
+/** What an aborted borrower needs to notice that its connection is gone. */
+const abortedLimit = Duration.seconds(1)

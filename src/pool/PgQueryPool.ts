@@ -24,9 +24,12 @@ import type { QueryInfo } from "../query/QueryPool.ts"
 import { QueryPool } from "../query/QueryPool.ts"
 import * as PgConnections from "./PgConnections.ts"
 import * as PgEndpoint from "./PgEndpoint.ts"
-import { toQueryError } from "./PgErrors.ts"
+import { classify, toQueryError } from "./PgErrors.ts"
+import { PgLedger } from "./PgLedger.ts"
+import { PgRefusal, refusal } from "./PgRefusal.ts"
 import { PgSession } from "./PgSession.ts"
 import * as PgSqlClient from "./PgSqlClient.ts"
+import type * as PgStatistics from "./PgStatistics.ts"
 import * as PgTextFilter from "./PgTextFilter.ts"
 import * as PgWire from "./PgWire.ts"
 
@@ -48,6 +51,27 @@ export interface Config extends Omit<PgClient.PgPoolConfig, "stream" | "multiple
   /** How long a connection may live before it is replaced, when no query holds it. Default one hour. */
   readonly connectionTTL?: Duration.Input | undefined
   /**
+   * How many may wait for a connection; who comes then is refused at once with `QueueFull`, which lets a server shed
+   * load. Unlimited by default.
+   */
+  readonly queueLimit?: number | undefined
+  /**
+   * How long an interrupted statement may take to stop; after that its backend is terminated. Default one second.
+   */
+  readonly cancelGrace?: Duration.Input | undefined
+  /**
+   * How long a transaction may be idle before the server ends it, for the case that this process stops in the middle of
+   * one and does not die. Default five minutes; `Duration.infinity` for never.
+   */
+  readonly idleInTransactionTimeout?: Duration.Input | undefined
+  /** After how long a session that is still held is logged, once, with its query. Default one minute. */
+  readonly leakThreshold?: Duration.Input | undefined
+  /**
+   * How long the end of the pool waits for queries that still run; then it cancels them on the server. Default ten
+   * seconds.
+   */
+  readonly drainTimeout?: Duration.Input | undefined
+  /**
    * When to reset a session between two queries: `detected` (the default) does so after statements whose text shows
    * that they may leave something behind; `always` is for those who hide `set_config` or advisory locks in functions,
    * and costs a round trip each time.
@@ -61,12 +85,32 @@ export interface Config extends Omit<PgClient.PgPoolConfig, "stream" | "multiple
 }
 
 /**
+ * What the pool is doing and has done: connections in use and idle, who waits and how long others have waited, what
+ * was opened and retired and why.
+ *
+ * @since 0.1.0
+ */
+export class Statistics extends Context.Service<
+  Statistics,
+  {
+    readonly get: Effect.Effect<PgStatistics.Statistics>
+  }
+>()("querypool/pool/PgQueryPool/Statistics") {}
+
+/**
+ * What a pool's layer provides.
+ *
+ * @since 0.1.0
+ */
+export type Services = QueryPool | PgClient.PgClient | SqlClient.SqlClient | Statistics
+
+/**
  * Provides a pool on the server that `config` describes. Fails with `SqlError` when the configuration cannot be used;
  * whether the server can be reached shows when the first query runs.
  *
  * @since 0.1.0
  */
-export const layer = (config: Config): Layer.Layer<QueryPool | PgClient.PgClient | SqlClient.SqlClient, SqlError> =>
+export const layer = (config: Config): Layer.Layer<Services, SqlError> =>
   Layer.effectContext(make(config)).pipe(Layer.provide(Reactivity.layer))
 
 /**
@@ -77,7 +121,7 @@ export const layer = (config: Config): Layer.Layer<QueryPool | PgClient.PgClient
  */
 export const layerConfig = (
   config: EffectConfig.Wrap<Config>
-): Layer.Layer<QueryPool | PgClient.PgClient | SqlClient.SqlClient, SqlError | EffectConfig.ConfigError> =>
+): Layer.Layer<Services, SqlError | EffectConfig.ConfigError> =>
   Layer.unwrap(Effect.map(EffectConfig.unwrap(config), layer))
 
 const make = Effect.fnUntraced(function* (config: Config) {
@@ -85,6 +129,10 @@ const make = Effect.fnUntraced(function* (config: Config) {
   const maxConnections = config.maxConnections ?? 10
   if (!Number.isSafeInteger(maxConnections) || maxConnections < 1) {
     return yield* invalid(`Expected \`maxConnections\` to be an integer from 1, got ${String(maxConnections)}`)
+  }
+  const queueLimit = config.queueLimit ?? Infinity
+  if (queueLimit !== Infinity && (!Number.isSafeInteger(queueLimit) || queueLimit < 0)) {
+    return yield* invalid(`Expected \`queueLimit\` to be an integer from 0, got ${String(queueLimit)}`)
   }
   const driver = driverConfig(config, endpoint)
   const keepAliveMillis = config.keepAlive === undefined ? undefined : Duration.toMillis(config.keepAlive)
@@ -102,7 +150,12 @@ const make = Effect.fnUntraced(function* (config: Config) {
     connectionTTL: Duration.fromInputUnsafe(config.connectionTTL ?? "1 hour"),
     driver,
     openSocket,
-    alwaysReset: config.reset === "always"
+    alwaysReset: config.reset === "always",
+    queueLimit,
+    leakThreshold: Duration.fromInputUnsafe(config.leakThreshold ?? "1 minute"),
+    drainTimeout: Duration.fromInputUnsafe(config.drainTimeout ?? "10 seconds"),
+    cancelGrace: Duration.fromInputUnsafe(config.cancelGrace ?? "1 second"),
+    idleInTransactionTimeout: Duration.fromInputUnsafe(config.idleInTransactionTimeout ?? "5 minutes")
   })
 
   const provide = PgSqlClient.makeProvide(current)
@@ -110,8 +163,9 @@ const make = Effect.fnUntraced(function* (config: Config) {
     config: { ...driver, ...config },
     current,
     transaction,
-    use: (f) => connections.use("statement", f),
-    lease: connections.lease("transaction"),
+    use: (f) => connections.use({ name: "statement" }, f),
+    lease: connections.lease({ name: "transaction" }),
+    lookUp: connections.lookUp,
     connect: Effect.suspend(() => PgConnection.make({ ...driver, stream: () => openSocket(undefined) }))
   })
 
@@ -128,36 +182,61 @@ const make = Effect.fnUntraced(function* (config: Config) {
     <A, E, R>(body: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
       query.options.mode === "transaction" ? sql.withTransaction(body) : body
 
-  const use: QueryPool["Service"]["use"] = (query, body) => {
-    const run = (session: PgSession) => asUnit(query)(Effect.suspend(() => body(sql, session)))
-    return named(
-      query.name,
+  const use: QueryPool["Service"]["use"] = (query, body, limits) => {
+    let session: PgSession | undefined
+    const run = (unit: PgSession) => asUnit(query)(Effect.suspend(() => body(sql, unit)))
+    return Effect.mapError(
       Effect.withFiber((fiber) => {
         const joined = around(fiber.context)
-        if (joined !== undefined) return joined.over() ?? run(joined)
-        return connections.use(query.name, (session) => provide(run(session), session))
-      })
+        if (joined === undefined) {
+          return connections.use(
+            query,
+            (lent) => {
+              session = lent
+              lent.looksUp = query.options.retry !== undefined
+              return provide(run(lent), lent)
+            },
+            limits
+          )
+        }
+        session = joined
+        const over = joined.over()
+        if (over !== undefined) return over
+        const limit = limits?.running()
+        if (limit === undefined) return run(joined)
+        return Effect.timeoutOrElse(run(joined), {
+          duration: limit.millis,
+          orElse: () => Effect.fail(refusal(limit.reason))
+        })
+      }),
+      (error) => toTyped(query, session, error)
     )
   }
 
-  const stream: QueryPool["Service"]["stream"] = (query, body) =>
-    Stream.mapError(
+  const stream: QueryPool["Service"]["stream"] = (query, body) => {
+    let session: PgSession | undefined
+    return Stream.mapError(
       Stream.unwrap(
         Effect.gen(function* () {
-          const joined = around(yield* Effect.context<never>())
-          if (joined !== undefined) {
-            yield* joined.over() ?? Effect.void
-            return body(sql, joined)
+          session = around(yield* Effect.context<never>())
+          if (session !== undefined) {
+            yield* session.over() ?? Effect.void
+            return body(sql, session)
           }
-          const session = yield* connections.lease(query.name)
+          session = yield* connections.lease(query)
           return Stream.provideService(body(sql, session), current, session)
         })
       ),
-      (error) => toTyped(query.name, error)
+      (error) => toTyped(query, session, error)
     )
+  }
 
-  const pool = QueryPool.of({ use, stream, within: (context) => Context.getOrUndefined(context, current)?.query })
-  return Context.make(QueryPool, pool).pipe(Context.add(PgClient.PgClient, sql), Context.add(SqlClient.SqlClient, sql))
+  const pool = QueryPool.of({ use, stream, within: (context) => Context.getOrUndefined(context, current)?.query.name })
+  return Context.make(QueryPool, pool).pipe(
+    Context.add(PgClient.PgClient, sql),
+    Context.add(SqlClient.SqlClient, sql),
+    Context.add(Statistics, { get: connections.statistics })
+  )
 })
 
 const invalid = (message: string): SqlError =>
@@ -185,11 +264,28 @@ const driverConfig = (config: Config, endpoint: PgEndpoint.PgEndpoint): Omit<PgC
   maxMessageSize: config.maxMessageSize
 })
 
-const named = <A, E, R>(
-  query: string,
-  effect: Effect.Effect<A, E, R>
-): Effect.Effect<A, Exclude<E, SqlError> | QueryError, R> => Effect.mapError(effect, (error) => toTyped(query, error))
-
-const toTyped = <E>(query: string, error: E): Exclude<E, SqlError> | QueryError =>
+const toTyped = <E>(query: QueryInfo, session: PgSession | undefined, error: E): Exclude<E, SqlError> | QueryError => {
   // That what is no SqlError is the rest of E is what `Exclude` says, and what narrowing cannot.
-  error instanceof SqlError ? toQueryError(query, error) : (error as Exclude<E, SqlError>)
+  if (!(error instanceof SqlError)) return error as Exclude<E, SqlError>
+  const { cause } = error.reason
+  if (cause instanceof PgRefusal) {
+    return toQueryError(query, {
+      reason: cause.reason,
+      // Where it was interrupted in the middle, its connection is retired.
+      connection: session === undefined ? "usable" : "gone",
+      outcome: session?.outcome ?? "notApplied"
+    })
+  }
+  return toQueryError(
+    query,
+    classify({
+      error,
+      phase: session === undefined ? "connect" : session.committing ? "commit" : "statement",
+      sql: session?.sql,
+      unit: session?.ledger ?? untouched,
+      cancelled: session?.connection.cancelled !== undefined
+    })
+  )
+}
+
+const untouched = new PgLedger()

@@ -60,8 +60,32 @@ const plainEnd = /^\s*(?:commit|end|rollback|abort)(?:\s+(?:work|transaction))?\
 /** @internal */
 export type Residue = "none" | "session" | "begin" | "end" | "unfit"
 
-const judge = (sql: string): Residue => {
-  const word = firstWord.exec(sql)?.[1]?.toLowerCase()
+/**
+ * What a statement does to the database, outside of a transaction: nothing; all or nothing; possibly a part, when it
+ * is refused in the middle; or it commits the transaction that it is in.
+ *
+ * @internal
+ */
+export type Effect = "nothing" | "whole" | "part" | "commit"
+
+const nothing = new Set(["show", "set", "reset", "begin", "start", "savepoint", "release", "rollback", "abort"])
+
+/** These may commit on their way. */
+const piecemeal = new Set(["call", "do", "vacuum", "cluster", "reindex", "analyze"])
+const outsideTransactions = /\b(?:concurrently|database|tablespace|subscription|system)\b/i
+
+const effectOf = (word: string | undefined, sql: string): Effect => {
+  if (word === undefined) return "part"
+  if (word === "commit" || word === "end") return "commit"
+  if (word === "prepare") return /\bprepare\s+transaction\b/i.test(sql) ? "commit" : "nothing"
+  // `ROLLBACK PREPARED` ends what another session has left.
+  if (nothing.has(word)) return word === "rollback" && /\bprepared\b/i.test(sql) ? "whole" : "nothing"
+  if (piecemeal.has(word)) return "part"
+  const isDefinition = word === "create" || word === "drop" || word === "alter"
+  return isDefinition && outsideTransactions.test(sql) ? "part" : "whole"
+}
+
+const residue = (word: string | undefined, sql: string): Residue => {
   // These drop the driver's own prepared statements, which it would go on to use.
   if (word === "discard" || word === "deallocate") return "unfit"
   if (unresettable.test(sql)) return "unfit"
@@ -75,20 +99,31 @@ const judge = (sql: string): Residue => {
 const remembered = 1_000
 /** A text that is longer, such as an insert of many rows, is judged each time: 1,000 of a megabyte would stay. */
 const rememberedLength = 2_000
-const verdicts = new Map<string, Residue>()
+const verdicts = new Map<string, Verdict>()
+
+/** @internal */
+export interface Verdict {
+  /** What it may leave behind: nothing; something in the session; a transaction that it opens or ends; a session that cannot be reset. */
+  readonly residue: Residue
+  readonly effect: Effect
+}
+
+const judge = (sql: string): Verdict => {
+  const word = firstWord.exec(sql)?.[1]?.toLowerCase()
+  return { residue: residue(word, sql), effect: effectOf(word, sql) }
+}
 
 /**
- * What `sql` may leave behind: nothing; something in the session; a transaction that it opens or ends; or a session that
- * cannot be reset.
+ * What `sql` does and leaves behind, judged by its text.
  *
  * @internal
  */
-export const residueOf = (sql: string): Residue => {
+export const verdictOf = (sql: string): Verdict => {
   const known = verdicts.get(sql)
   if (known !== undefined) return known
-  const residue = judge(sql)
-  if (sql.length > rememberedLength) return residue
+  const verdict = judge(sql)
+  if (sql.length > rememberedLength) return verdict
   if (verdicts.size >= remembered) verdicts.clear()
-  verdicts.set(sql, residue)
-  return residue
+  verdicts.set(sql, verdict)
+  return verdict
 }

@@ -15,16 +15,20 @@
  * @internal
  */
 import type { PgConnection } from "@effect/sql-pg"
-import type { Exit, Scope } from "effect"
-import { Context, Effect, Stream } from "effect"
+import type { Scope } from "effect"
+import { Cause, Context, Effect, Exit, Predicate, Stream } from "effect"
 import type { TransactionConnection } from "effect/sql/SqlClient"
 import type { Connection as SqlConnection } from "effect/sql/SqlConnection"
 import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
-import type { Unit } from "../query/QueryPool.ts"
-import { StreamOpen } from "./PgErrors.ts"
-import type { Residue } from "./PgResidue.ts"
-import { residueOf } from "./PgResidue.ts"
+import type { QueryInfo, Unit } from "../query/QueryPool.ts"
+import { isConnectionGone, outcomeOf, StreamOpen } from "./PgErrors.ts"
+import { PgLedger } from "./PgLedger.ts"
+import type { TransactionId } from "./PgLostCommit.ts"
+import { readId } from "./PgLostCommit.ts"
+import type { Verdict } from "./PgResidue.ts"
+import { verdictOf } from "./PgResidue.ts"
 import { outside, PgTurns } from "./PgTurns.ts"
+import { untune } from "./PgTuning.ts"
 import type { ServerConnection } from "./ServerConnection.ts"
 
 type TransformRows = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
@@ -65,19 +69,37 @@ const begin = /^\s*(?:begin|start)\b/i
 /** The statements by which effect/sql opens and closes savepoints. */
 const savepoint = /^(SAVEPOINT|RELEASE SAVEPOINT|ROLLBACK TO SAVEPOINT) effect_sql_(\d+)$/
 
+/**
+ * In whose name a session is lent.
+ *
+ * @internal
+ */
+export interface QueryName extends Pick<QueryInfo, "name" | "origin"> {
+  readonly options?: Pick<QueryInfo["options"], "mode"> | undefined
+}
+
 /** @internal */
 export class PgSession implements SqlConnection, Unit {
-  readonly query: string
+  readonly query: QueryName
   readonly connection: ServerConnection
+  /** When it was lent, in milliseconds of the clock. */
+  readonly since: number
   readonly turns = new PgTurns()
+  /** What the unit has done to the database. */
+  readonly ledger = new PgLedger()
+  /** The latest statement, for its errors. */
+  sql: string | undefined
+  /** Whether a COMMIT whose answer is lost is to be looked up: the unit could be tried again then. */
+  looksUp = false
+  committing = false
   rows = 0
   columns: Unit["columns"]
   command: string | undefined
   onNotice: Unit["onNotice"]
+  onCancelled: Unit["onCancelled"]
   private readonly transaction: TransactionKey
   /** What the statements so far may have left behind. */
   private dirty = false
-  private open = false
   private unfit = false
   /** The next BEGIN is the client's own. */
   private beginning = false
@@ -85,8 +107,9 @@ export class PgSession implements SqlConnection, Unit {
   private stuck = false
   private finished = false
 
-  constructor(query: string, connection: ServerConnection, transaction: TransactionKey) {
+  constructor(query: QueryName, connection: ServerConnection, transaction: TransactionKey, since: number) {
     this.query = query
+    this.since = since
     this.connection = connection
     this.transaction = transaction
     connection.observed.session = this
@@ -105,7 +128,7 @@ export class PgSession implements SqlConnection, Unit {
     if (!this.finished) return undefined
     return Effect.die(
       new Error(
-        `The session of query "${this.query}" was used after that query had ended. ` +
+        `The session of query "${this.query.name}" was used after that query had ended. ` +
           `Does a fiber that was forked in its body outlive it?`
       )
     )
@@ -132,13 +155,30 @@ export class PgSession implements SqlConnection, Unit {
     this.turns.giveUp()
   }
 
-  /** Notes what a statement may leave behind, before it is sent: it may arrive though its answer never does. */
-  private note(sql: string): Residue {
-    const residue = residueOf(sql)
-    if (residue === "begin") this.open = true
-    else if (residue === "unfit") this.unfit = true
-    else if (residue === "session") this.dirty = true
-    return residue
+  /** What would be kept of the unit if it failed now. */
+  get outcome(): Unit["outcome"] {
+    return outcomeOf(this.ledger)
+  }
+
+  /** Notes a statement before it is sent: it may arrive though its answer never does. */
+  private sending(sql: string): Verdict {
+    const verdict = verdictOf(sql)
+    if (verdict.residue === "unfit") this.unfit = true
+    else if (verdict.residue === "session") this.dirty = true
+    this.sql = sql
+    this.ledger.sent(verdict)
+    this.columns = undefined
+    this.command = undefined
+    this.turns.started()
+    return verdict
+  }
+
+  /** Notes how it ended. What was interrupted, or has lost its connection, has no answer. */
+  private ended(verdict: Verdict, exit: Exit.Exit<unknown, unknown>): void {
+    this.turns.ended()
+    if (exit._tag === "Success") return this.ledger.succeeded(verdict)
+    const failure = exit.cause.reasons.find(Cause.isFailReason)
+    if (failure !== undefined && !this.connection.broken && !isConnectionGone(failure.error)) this.ledger.refused(verdict)
   }
 
   /** The level that a fiber's statements belong to. */
@@ -167,25 +207,17 @@ export class PgSession implements SqlConnection, Unit {
     control: boolean
   ): Effect.Effect<A, SqlError> {
     return Effect.suspend(() => {
-      let sent = false
-      let residue: Residue = "none"
+      let sent: Verdict | undefined
       const send = (): Effect.Effect<A, SqlError> => {
         const refused = this.refusal()
         if (refused !== undefined) return refused
-        residue = this.note(sql)
-        this.columns = undefined
-        this.command = undefined
-        this.turns.started()
-        sent = true
+        sent = this.sending(sql)
         return statement(this.connection.pg)
       }
       // The end is in place before the beginning: an interruption may come between any two steps.
       return Effect.onExitPrimitive(control ? Effect.suspend(send) : this.inTurn(send), (exit) => {
-        if (sent) this.turns.ended()
-        if (exit._tag === "Success") {
-          this.rows += rowCount(exit.value)
-          if (residue === "end") this.open = false
-        }
+        if (sent !== undefined) this.ended(sent, exit)
+        if (exit._tag === "Success") this.rows += rowCount(exit.value)
         return undefined
       })
     })
@@ -285,43 +317,57 @@ export class PgSession implements SqlConnection, Unit {
     const refused = this.refusal()
     if (this.streaming) this.giveUp()
     this.turns.end()
-    return refused ?? this.result("COMMIT", [], false, true)
+    if (refused !== undefined) return refused
+    this.committing = true
+    return this.result("COMMIT", [], false, true)
+  })
+
+  /** What the open transaction can be asked about by; `null` when it has written nothing, `undefined` if unknown. */
+  readonly transactionId: Effect.Effect<TransactionId | null | undefined> = Effect.suspend(() => {
+    this.turns.end()
+    // A transaction that has failed answers with an error, and its COMMIT with ROLLBACK.
+    return Effect.orElseSucceed(
+      Effect.map(this.connection.pg.queryValues(readId, []), ([row]) => {
+        const [xid, timeline] = row ?? []
+        if (xid === null) return null
+        return Predicate.isString(xid) && Predicate.isString(timeline) ? { xid, timeline } : undefined
+      }),
+      () => undefined
+    )
   })
 
   executeStream(sql: string, params: ReadonlyArray<unknown>, transformRows: TransformRows) {
-    const opened = Effect.suspend(() => {
-      let mine = false
-      let residue: Residue = "none"
-      const close = (exit: Exit.Exit<unknown, unknown>) =>
-        Effect.sync(() => {
-          if (!mine) return
-          this.streaming = false
-          if (residue === "end" && exit._tag === "Success") this.open = false
-          this.turns.ended()
-        })
-      return Effect.andThen(
-        Effect.addFinalizer(close),
-        this.inTurn(() => {
+    return Stream.unwrap(
+      Effect.suspend(() => {
+        let sent: Verdict | undefined
+        let complete = false
+        const close = (exit: Exit.Exit<unknown, unknown>) =>
+          Effect.sync(() => {
+            if (sent === undefined) return
+            this.streaming = false
+            // A stream that was left early is cut off: whether its statement completed is not known.
+            this.ended(sent, exit._tag === "Success" && !complete ? Exit.interrupt() : exit)
+          })
+        const opened = this.inTurn(() => {
           const refused = this.refusal()
           if (refused !== undefined) return refused
-          residue = this.note(sql)
-          this.columns = undefined
-          this.command = undefined
-          this.turns.started()
-          mine = true
+          sent = this.sending(sql)
           this.streaming = true
           return Effect.void
         })
-      )
-    })
-    return Stream.unwrap(
-      Effect.as(
-        opened,
-        Stream.mapArray(this.connection.pg.stream(sql, params), (rows) => {
-          this.rows += rows.length
-          return transformRows === undefined ? rows : (transformRows(rows) as typeof rows)
-        })
-      )
+        const rows = this.connection.pg.stream(sql, params).pipe(
+          Stream.mapArray((rows) => {
+            this.rows += rows.length
+            return transformRows === undefined ? rows : (transformRows(rows) as typeof rows)
+          }),
+          Stream.onEnd(
+            Effect.sync(() => {
+              complete = true
+            })
+          )
+        )
+        return Effect.as(Effect.andThen(Effect.addFinalizer(close), opened), rows)
+      })
     )
   }
 
@@ -338,6 +384,11 @@ export class PgSession implements SqlConnection, Unit {
       })
     )
   })
+
+  /** The statement that was interrupted has not completed: the server said that it stopped it. */
+  stopped(): void {
+    if (this.sql !== undefined) this.ledger.refused(verdictOf(this.sql))
+  }
 
   /** Whether a transaction could still be rolled back; where none can, nobody is to wait for its end. */
   hasTransaction(): boolean {
@@ -356,20 +407,25 @@ export class PgSession implements SqlConnection, Unit {
       connection.retired = "statement under way"
       return connection.pg.interrupt
     }
-    if (connection.broken) return undefined
+    // What was cancelled does not come back; closing it rolls back as surely.
+    if (connection.broken || connection.cancelSent) return undefined
     if (this.unfit) {
       connection.retired = "state that cannot be reset"
       return undefined
     }
-    return this.open || this.dirty || alwaysReset ? this.reset(alwaysReset) : undefined
+    return this.ledger.open || this.dirty || alwaysReset ? this.reset(alwaysReset) : undefined
   }
 
   private reset(alwaysReset: boolean): Effect.Effect<void> {
-    const { connection, dirty, open } = this
+    const { connection, dirty, ledger } = this
     const rollback = connection.pg.query("ROLLBACK", [], false)
-    const reset = connection.pg.query(resetSession, [], false)
+    const reset = Effect.andThen(
+      connection.pg.query(resetSession, [], false),
+      Effect.suspend(() => connection.settings ?? Effect.void)
+    )
     // A rollback undoes a transaction's own settings, so that there may be nothing left to reset.
-    const steps = open && !dirty && !alwaysReset ? rollback : open ? Effect.andThen(rollback, reset) : reset
+    const steps = ledger.open && !dirty && !alwaysReset ? rollback : ledger.open ? Effect.andThen(rollback, reset) : reset
+    untune(connection)
     return Effect.ignore(
       Effect.tapCause(connection.within(resetLimitMillis, steps), () =>
         Effect.sync(() => {

@@ -14,6 +14,7 @@ import type { Queue } from "effect"
 import { SqlClient, Statement } from "effect/sql"
 import type { SqlConnection } from "effect/sql"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
+import type { Fate, TransactionId } from "./PgLostCommit.ts"
 import type { TransactionKey } from "./PgSession.ts"
 import { PgSession } from "./PgSession.ts"
 
@@ -75,6 +76,7 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly use: <A, E, R>(f: (session: PgSession) => Effect.Effect<A, E, R>) => Effect.Effect<A, E | SqlError, R>
   /** Lends one until the scope closes. */
   readonly lease: Effect.Effect<PgSession, SqlError, Scope.Scope>
+  readonly lookUp: LookUp
   /** Opens a connection outside of the pool. */
   readonly connect: Effect.Effect<PgConnection.PgConnection, SqlError, Scope.Scope>
 }) {
@@ -106,7 +108,11 @@ export const make = Effect.fnUntraced(function* (options: {
     prepareTransactionControls: false,
     releaseSavepoint: (name) => `RELEASE SAVEPOINT ${name}`,
     commit: (connection) =>
-      connection instanceof PgSession ? commit(connection) : Effect.asVoid(connection.executeRaw("COMMIT", [])),
+      connection instanceof PgSession
+        ? connection.looksUp
+          ? commitKnowingly(connection, options.lookUp)
+          : commit(connection)
+        : Effect.asVoid(connection.executeRaw("COMMIT", [])),
     // A connection that broke has no transaction any more; a ROLLBACK on it would be a defect in place of the error.
     isTransaction: (connection) => !(connection instanceof PgSession) || connection.hasTransaction(),
     transformRows:
@@ -150,3 +156,27 @@ const commit = (session: PgSession): Effect.Effect<void, SqlError> =>
       new SqlError({ reason: new UnknownError({ cause: new Error(message), message, operation: "commit" }) })
     )
   })
+
+/**
+ * Commits, and asks the server what became of the transaction when the answer is lost. Its id has to be known before:
+ * one round trip, for which see docs/decisions/0005. A transaction that has written nothing has no id, and nothing to
+ * lose.
+ */
+const commitKnowingly = (session: PgSession, lookUp: LookUp): Effect.Effect<void, SqlError> =>
+  Effect.flatMap(session.transactionId, (id) =>
+    Effect.catch(commit(session), (error) => {
+      if (id === undefined || session.ledger.unanswered !== "commit") return Effect.fail(error)
+      return Effect.flatMap(id === null ? Effect.succeed<Fate>("committed") : lookUp(session, id), (became) => {
+        if (became === "committed") session.ledger.committed()
+        if (became === "aborted") session.ledger.rolledBack()
+        return became === "committed" ? Effect.void : Effect.fail(error)
+      })
+    })
+  )
+
+/**
+ * Asks what became of a transaction, by its id, once its session's connection is gone.
+ *
+ * @internal
+ */
+export type LookUp = (session: PgSession, id: TransactionId) => Effect.Effect<Fate>

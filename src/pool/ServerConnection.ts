@@ -5,12 +5,26 @@
  */
 import { PgConnection } from "@effect/sql-pg"
 import { Duration, Effect, Exit, Scope } from "effect"
-import type { SqlError } from "effect/sql/SqlError"
+import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import type { Duplex } from "node:stream"
+import type { CancelEnd } from "../query/QueryEvent.ts"
+import type { PgCancel } from "./PgCancel.ts"
+import type { Driver, PgStartup } from "./PgStartup.ts"
 import type { Observed } from "./PgTextFilter.ts"
 
 /** Opens a socket to the server. Without `observed` it carries no messages that anybody would read. */
-type OpenSocket = (observed: Observed | undefined) => Duplex
+export type OpenSocket = (observed: Observed | undefined) => Duplex
+
+/**
+ * A process of the server. Pids are used again, so the start belongs to its name.
+ *
+ * @internal
+ */
+export interface Backend {
+  readonly pid: number
+  /** Seconds since the epoch to the microsecond, as the server writes it: it depends on no setting of a session. */
+  readonly startedAt: string
+}
 
 /**
  * A connection to the server, and what the pool knows of it.
@@ -22,58 +36,178 @@ export class ServerConnection {
   readonly observed: Observed
   private readonly sockets: Sockets
   private readonly scope: Scope.Closeable
+  private readonly cancel: PgCancel | undefined
+  private readonly startup: PgStartup | undefined
+  /** What serves the connection, unless the server does not tell. */
+  backend: Backend | undefined
   /** Milliseconds of the clock after which it serves nobody any more. */
   expiresAt = Infinity
   idleSince = 0
   /** Why the connection must not serve another borrower. */
   retired: string | undefined
+  /** How the last cancel that was sent for it ended. */
+  cancelled: CancelEnd | undefined
+  /** The server said that the cancel stopped the statement. */
+  cancelHeeded = false
+  /** It is about to be ended: what the driver drained is not to be used for the next statement. */
+  aborting = false
+  /** Goodbye was said, or is about to be. */
+  leaving = false
+  private cancelUnderWay: Effect.Effect<CancelEnd> | undefined
 
-  constructor(pg: PgConnection.PgConnection, sockets: Sockets, scope: Scope.Closeable) {
+  constructor(
+    pg: PgConnection.PgConnection,
+    sockets: Sockets,
+    scope: Scope.Closeable,
+    options: { readonly cancel?: PgCancel | undefined; readonly startup?: PgStartup | undefined }
+  ) {
     this.pg = pg
     this.observed = sockets.observed
     this.sockets = sockets
     this.scope = scope
+    this.cancel = options.cancel
+    this.startup = options.startup
+    sockets.onCancel = () => this.watchCancel()
   }
 
   get broken(): boolean {
-    return this.sockets.main === undefined || this.sockets.main.destroyed || !this.sockets.main.writable
+    return !this.sockets.main.writable
+  }
+
+  /** A pooler makes up the pid that it gives for cancels. */
+  get behindPooler(): boolean {
+    return this.backend !== undefined && this.backend.pid !== this.pg.processId
+  }
+
+  /** A cancel was sent for it: `settleCancel` has something to wait for, or to tell. */
+  get cancelSent(): boolean {
+    return this.sockets.cancelSent
   }
 
   /** Why the connection has to go, if it has to. */
   reasonToGo(now: number): string | undefined {
     if (this.broken) return "broken"
-    if (this.sockets.cancelSent) return "cancelled"
+    if (this.cancelSent) return "cancelled"
     return this.retired ?? (now >= this.expiresAt ? "expired" : undefined)
   }
 
   onBroken(f: () => void): void {
-    this.sockets.main?.once("close", f)
+    this.sockets.main.once("close", f)
+  }
+
+  /**
+   * What has to be run after a `RESET ALL`, where the pool's settings are not in the startup message. Its failure means
+   * that the session lacks them.
+   */
+  get settings(): Effect.Effect<void, SqlError> | undefined {
+    return this.cancel?.shared === true ? undefined : this.startup?.apply(this.pg)
+  }
+
+  /**
+   * Waits until the cancel that was sent last has ended; undefined if none was sent. Takes at most the grace, 100 ms
+   * and, where a backend has to be terminated, one more second. To be run before the connection's slot is given to
+   * another; `close` does so by itself. Whoever waits may be interrupted, the cancel goes on.
+   */
+  readonly settleCancel: Effect.Effect<CancelEnd | undefined> = Effect.suspend(
+    () => this.cancelUnderWay ?? Effect.succeed(this.cancelled)
+  )
+
+  /**
+   * Stops what runs on the connection, whoever it is lent to, and then the connection: its statement fails, and so does
+   * every later one. In the bounds of `settleCancel`.
+   */
+  readonly abort: Effect.Effect<CancelEnd> = Effect.suspend(() => {
+    this.retired = "aborted"
+    this.aborting = true
+    const end = this.watchCancel() ?? Effect.succeed<CancelEnd>({ how: "unconfirmed", tookMillis: 0 })
+    this.cancelAgain()
+    // A watch that began before may end without it.
+    return Effect.tap(end, () => Effect.sync(() => this.destroy()))
+  })
+
+  private watchCancel(): Effect.Effect<CancelEnd> | undefined {
+    this.cancelUnderWay ??= this.cancel?.watch(this, this.sockets.main, (end) => {
+      this.cancelled = end
+      this.cancelUnderWay = undefined
+    })
+    return this.cancelUnderWay
+  }
+
+  /** Sends another CancelRequest. */
+  cancelAgain(): void {
+    this.cancel?.fork(this.pg.interrupt)
+  }
+
+  /** How many CancelRequests the server has not taken yet. */
+  get cancelRequests(): number {
+    return this.sockets.sides.size
+  }
+
+  onCancelRequestsTaken(f: () => void): void {
+    this.sockets.onSidesClosed = f
+  }
+
+  /** Hangs up. The driver waits for the ends of both the connection and its CancelRequests. */
+  destroy(): void {
+    this.sockets.main.destroy()
+    for (const side of this.sockets.sides) side.destroy()
   }
 
   /** Runs an effect on the connection; if it takes longer, the connection is destroyed, which ends the effect. */
   within<A, E, R>(limitMillis: number, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.acquireUseRelease(
-      Effect.sync(() => setTimeout(() => this.sockets.main?.destroy(), limitMillis)),
+      Effect.sync(() => setTimeout(() => this.sockets.main.destroy(), limitMillis)),
       () => effect,
       (timer) => Effect.sync(() => clearTimeout(timer))
     )
   }
+
+  /**
+   * Reads what serves the connection and gives it the pool's settings. Fails when the connection breaks; what the
+   * server refuses to tell is not known then. An interruption destroys the connection rather than cancel the statement.
+   */
+  readonly introduce: Effect.Effect<void, SqlError> = Effect.suspend(() => {
+    this.sockets.destroyInsteadOfCancel = true
+    const identity = Effect.matchEffect(this.pg.query(readBackend, [], false), {
+      onSuccess: ({ rows: [row] }) =>
+        Effect.sync(() => {
+          if (row !== undefined) this.backend = { pid: Number(row["pid"]), startedAt: String(row["started_at"]) }
+        }),
+      onFailure: (error) => (this.broken ? Effect.fail(asOfConnect(error)) : Effect.void)
+    })
+    const admitted = Effect.suspend(() => this.cancel?.admit(this) ?? Effect.void)
+    const settings = Effect.suspend(() => Effect.ignore(this.settings ?? Effect.void))
+    const limitMillis = Duration.toMillis(this.pg.config.connectTimeout ?? defaultConnectTimeout)
+    return Effect.andThen(
+      this.within(limitMillis, identity.pipe(Effect.andThen(admitted), Effect.andThen(settings))),
+      Effect.suspend(() => {
+        this.sockets.destroyInsteadOfCancel = false
+        // Between two statements nobody is told of it.
+        return this.broken ? Effect.fail(asOfConnect(undefined)) : Effect.void
+      })
+    )
+  })
 
   /** Says goodbye, and waits until the server has closed its end too. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     const socket = this.sockets.main
     const closed = Effect.callback<void>((resume) => {
       // Looked at only now: it may have closed while the scope did, and would not say so again.
-      if (socket === undefined || socket.closed) return resume(Effect.void)
+      if (socket.closed) return resume(Effect.void)
       const done = (): void => resume(Effect.void)
       socket.once("close", done)
       // Read on to the end: a socket that is not read never learns that the other side has closed.
       socket.resume()
       return Effect.sync(() => socket.off("close", done))
     })
-    return Scope.close(this.scope, Exit.void).pipe(
+    const goodbye = Effect.suspend(() => {
+      this.leaving = true
+      return Scope.close(this.scope, Exit.void)
+    })
+    return this.settleCancel.pipe(
+      Effect.andThen(goodbye),
       Effect.andThen(Effect.timeoutOption(Effect.interruptible(closed), closeTimeout)),
-      Effect.andThen(Effect.sync(() => socket?.destroy()))
+      Effect.andThen(Effect.sync(() => socket.destroy()))
     )
   })
 }
@@ -81,25 +215,70 @@ export class ServerConnection {
 /** A server that does not answer a goodbye within this time is not waited for any longer. */
 const closeTimeout = Duration.seconds(2)
 
+/** The driver's own. */
+const defaultConnectTimeout = Duration.seconds(5)
+
+const readBackend = `select pid, extract(epoch from backend_start)::text as started_at
+  from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())`
+
+const asOfConnect = (error: SqlError | undefined): SqlError => {
+  const cause = error?.reason.cause ?? new Error("The connection was lost right after it was established")
+  const message = error?.reason.message
+  return new SqlError({ reason: new ConnectionError({ cause, message, operation: "connect" }) })
+}
+
 /** The sockets of one connection: the driver asks for the first to talk, and for each later one to send a cancel. */
 class Sockets {
   readonly observed: Observed = { session: undefined }
-  main: Duplex | undefined
+  readonly sides = new Set<Duplex>()
   cancelSent = false
+  destroyInsteadOfCancel = false
+  onCancel: (() => void) | undefined
+  onSidesClosed: (() => void) | undefined
+  private first: Duplex | undefined
   private readonly openSocket: OpenSocket
 
   constructor(openSocket: OpenSocket) {
     this.openSocket = openSocket
   }
 
-  readonly next = (): Duplex => {
-    if (this.main !== undefined) {
-      this.cancelSent = true
-      return this.openSocket(undefined)
-    }
-    this.main = this.openSocket(this.observed)
-    return this.main
+  get opened(): boolean {
+    return this.first !== undefined
   }
+
+  get main(): Duplex {
+    this.first ??= this.openSocket(this.observed)
+    return this.first
+  }
+
+  readonly next = (): Duplex => {
+    if (this.first === undefined) return this.main
+    if (this.destroyInsteadOfCancel) {
+      this.first.destroy()
+      // The driver takes it for a CancelRequest that could not be sent.
+      throw new Error("The connection is not established yet")
+    }
+    this.cancelSent = true
+    const side = this.openSocket(undefined)
+    this.sides.add(side)
+    side.once("close", () => {
+      this.sides.delete(side)
+      if (this.sides.size === 0) this.onSidesClosed?.()
+    })
+    this.onCancel?.()
+    return side
+  }
+}
+
+interface Options {
+  /** What the driver connects with, but for the socket. Not looked at where `startup` or `cancel` is given. */
+  readonly driver: Driver
+  readonly openSocket: OpenSocket
+  readonly restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Stops what is interrupted, and has the settings of the pool's sessions. */
+  readonly cancel?: PgCancel | undefined
+  /** Those settings, for a connection whose statements are not cancelled. */
+  readonly startup?: PgStartup | undefined
 }
 
 /**
@@ -107,24 +286,41 @@ class Sockets {
  *
  * @internal
  */
-export const connect = (options: {
-  /** What the driver connects with, but for the socket. */
-  readonly driver: Omit<PgConnection.Config, "stream">
-  readonly openSocket: OpenSocket
-  readonly restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-}): Effect.Effect<ServerConnection, SqlError> =>
+export const connect = (options: Options): Effect.Effect<ServerConnection, SqlError> =>
+  Effect.suspend(() => {
+    const startup = options.startup ?? options.cancel?.startup
+    if (startup === undefined) return open(options, options.driver, undefined)
+    const { driver } = startup
+    return Effect.catch(open(options, driver, startup), (error) => {
+      const instead = startup.insteadAfter(error, driver)
+      return instead === undefined ? Effect.fail(error) : open(options, instead, startup, () => startup.leaveOut())
+    })
+  })
+
+const open = (
+  options: Options,
+  driver: Driver,
+  startup: PgStartup | undefined,
+  onOpen?: () => void
+): Effect.Effect<ServerConnection, SqlError> =>
   Effect.suspend(() => {
     const scope = Scope.makeUnsafe()
     const sockets = new Sockets(options.openSocket)
-    return options.restore(Scope.provide(PgConnection.make({ ...options.driver, stream: sockets.next }), scope)).pipe(
+    const made = Effect.flatMap(Scope.provide(PgConnection.make({ ...driver, stream: sockets.next }), scope), (pg) => {
+      onOpen?.()
+      const connection = new ServerConnection(pg, sockets, scope, { cancel: options.cancel, startup })
+      return startup === undefined ? Effect.succeed(connection) : Effect.as(connection.introduce, connection)
+    })
+    return options.restore(made).pipe(
       Effect.onExit((exit) => {
         if (Exit.isSuccess(exit)) return Effect.void
         // The driver loses a connection that was established just before an interruption.
         return Effect.ensuring(
           Scope.close(scope, exit),
-          Effect.sync(() => sockets.main?.destroy())
+          Effect.sync(() => {
+            if (sockets.opened) sockets.main.destroy()
+          })
         )
-      }),
-      Effect.map((pg) => new ServerConnection(pg, sockets, scope))
+      })
     )
   })

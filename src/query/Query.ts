@@ -14,12 +14,14 @@ import { Context, Effect, Effectable, Predicate, Schema, Stream } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Statement } from "effect/sql/Statement"
-import { DecodeFailed, NoRows, ofRows, TooManyRows } from "./QueryError.ts"
-import type { QueryError } from "./QueryError.ts"
+import { DecodeFailed, NoRows, QueryError, TooManyRows } from "./QueryError.ts"
+import * as Attempts from "./Attempts.ts"
+import * as Origin from "./Origin.ts"
 import type { QueryInfo, Unit } from "./QueryPool.ts"
 import { QueryPool, QueryTypeId } from "./QueryPool.ts"
+import type { Known, RetryPolicy } from "./RetryPolicy.ts"
 import type { Run } from "./Run.ts"
-import { attempted, CurrentRun, streamed } from "./Run.ts"
+import { CurrentRun, streamed } from "./Run.ts"
 
 /**
  * A named unit of SQL work.
@@ -31,11 +33,20 @@ export interface Query<out A, out E = never, out R = never> extends Effect.Effec
 }
 
 /**
- * What can be said of a query beside its SQL.
+ * What can be said of a query beside its SQL. A query that joins another one's session is part of that one: of these
+ * only `mode: "transaction"` (a savepoint) and `timeout` count for it.
  *
  * @since 0.1.0
  */
-export type Options = QueryInfo["options"]
+export interface Options<in E = never> extends Omit<QueryInfo["options"], "retry"> {
+  /**
+   * Which failures are tried again, how often and when. None by default. The whole query is tried again, on a fresh
+   * session, and only when nothing of the failed attempt is kept: in `autocommit` mode a statement that completed may
+   * have written, so say `mode: "readOnly"` for queries that only read, `"transaction"` for those that write, or
+   * `idempotent` where twice is as good as once.
+   */
+  readonly retry?: RetryPolicy<E> | undefined
+}
 
 type Body = (sql: SqlClient, unit: Unit) => Effect.Effect<unknown, unknown, unknown>
 
@@ -43,18 +54,20 @@ type Body = (sql: SqlClient, unit: Unit) => Effect.Effect<unknown, unknown, unkn
 class QueryImpl {
   readonly name: string
   readonly body: Body
-  readonly options: Options
+  readonly options: QueryInfo["options"]
 
-  constructor(name: string, body: Body, options: Options) {
+  constructor(name: string, body: Body, options: QueryInfo["options"]) {
     this.name = name
     this.body = body
     this.options = options
   }
 
-  [QueryTypeId](pool: QueryPool["Service"], run: Run, holdsSlot: boolean) {
-    return attempted(run, this, holdsSlot, (onStart) =>
-      pool.use(this, onStart === undefined ? this.body : begun(this.body, onStart))
-    )
+  get origin(): string | undefined {
+    return Origin.of(this.name)
+  }
+
+  [QueryTypeId](pool: QueryPool["Service"], run: Run, holdsSlot: boolean, submittedAt?: number) {
+    return Attempts.inRun(pool, run, this, this.body, holdsSlot, submittedAt)
   }
 }
 
@@ -65,8 +78,9 @@ const proto = {
       const { context } = fiber
       const pool = Context.getUnsafe(context, QueryPool)
       const run = Context.get(context, CurrentRun)
-      return run === undefined || pool.within(context) !== undefined
-        ? pool.use(this, this.body)
+      if (pool.within(context) !== undefined) return Attempts.joined(pool, this, this.body)
+      return run === undefined
+        ? Attempts.alone(pool, this, this.body)
         : // Its body stands outside of the run: a query of another pool in it must not wait for a second slot.
           Effect.provideService(this[QueryTypeId](pool, run, false), CurrentRun, undefined)
     }
@@ -77,14 +91,7 @@ const proto = {
 }
 Object.defineProperties(QueryImpl.prototype, Object.getOwnPropertyDescriptors(proto))
 
-const begun =
-  (body: Body, onStart: (unit: Unit) => void): Body =>
-  (sql, unit) => {
-    onStart(unit)
-    return body(sql, unit)
-  }
-
-const noOptions: Options = {}
+const noOptions: QueryInfo["options"] = {}
 
 /**
  * A query made of any effect over its own session.
@@ -98,10 +105,12 @@ const noOptions: Options = {}
 export const make = <A, E, R>(
   name: string,
   body: (sql: SqlClient, unit: Unit) => Effect.Effect<A, E, R>,
-  options?: Options
-): Query<A, Exclude<E, SqlError> | QueryError, R> =>
+  options?: Options<Known<Exclude<E, SqlError> | QueryError>>
+): Query<A, Exclude<E, SqlError> | QueryError, R> => {
+  Origin.note(name)
   // The prototype makes an Effect of it, which the class does not say; and the pool makes QueryErrors of SqlErrors.
-  new QueryImpl(name, body, options ?? noOptions) as object as Query<A, Exclude<E, SqlError> | QueryError, R>
+  return new QueryImpl(name, body, options ?? noOptions) as object as Query<A, Exclude<E, SqlError> | QueryError, R>
+}
 
 /**
  * Whether a value is a query.
@@ -145,14 +154,14 @@ const toStatement = (sql: SqlClient, statement: Sql): Statement<unknown> => {
  */
 export const findAll = <S extends Schema.Constraint>(
   find: Find<S>,
-  options?: Options
+  options?: Options<QueryError>
 ): Query<ReadonlyArray<S["Type"]>, QueryError, S["DecodingServices"]> => {
   const decode = decoderOf(find.schema, "rows")
   return make(
     find.name,
-    (sql) =>
+    (sql, unit) =>
       Effect.flatMap(toStatement(sql, find.statement(sql)), (rows) =>
-        Effect.mapError(decode(rows), decodeFailed(find.name))
+        Effect.mapError(decode(rows), decodeFailed(find.name, unit))
       ),
     options
   )
@@ -165,16 +174,16 @@ export const findAll = <S extends Schema.Constraint>(
  */
 export const findOne = <S extends Schema.Constraint>(
   find: Find<S>,
-  options?: Options
+  options?: Options<QueryError>
 ): Query<S["Type"], QueryError, S["DecodingServices"]> => {
   const decode = decodeRow(find)
   return make(
     find.name,
-    (sql) =>
+    (sql, unit) =>
       Effect.flatMap(toStatement(sql, find.statement(sql)), (rows) => {
-        if (rows.length === 1) return decode(rows[0])
+        if (rows.length === 1) return decode(rows[0], unit)
         return Effect.fail(
-          ofRows(find.name, rows.length === 0 ? new NoRows() : new TooManyRows({ count: rows.length }))
+          ofRows(find.name, unit, rows.length === 0 ? new NoRows() : new TooManyRows({ count: rows.length }))
         )
       }),
     options
@@ -188,16 +197,16 @@ export const findOne = <S extends Schema.Constraint>(
  */
 export const findOneOption = <S extends Schema.Constraint>(
   find: Find<S>,
-  options?: Options
+  options?: Options<QueryError>
 ): Query<Option.Option<S["Type"]>, QueryError, S["DecodingServices"]> => {
   const decode = decodeRow(find)
   return make(
     find.name,
-    (sql) =>
+    (sql, unit) =>
       Effect.flatMap(toStatement(sql, find.statement(sql)), (rows) => {
         if (rows.length === 0) return Effect.succeedNone
-        if (rows.length === 1) return Effect.asSome(decode(rows[0]))
-        return Effect.fail(ofRows(find.name, new TooManyRows({ count: rows.length })))
+        if (rows.length === 1) return Effect.asSome(decode(rows[0], unit))
+        return Effect.fail(ofRows(find.name, unit, new TooManyRows({ count: rows.length })))
       }),
     options
   )
@@ -213,13 +222,15 @@ export const findOneOption = <S extends Schema.Constraint>(
  * @since 0.1.0
  */
 export const stream = <S extends Schema.Constraint>(
-  find: Find<S>
+  find: Find<S>,
+  options?: StreamOptions
 ): Stream.Stream<S["Type"], QueryError, S["DecodingServices"] | QueryPool> => {
-  const query: QueryInfo = { name: find.name, options: noOptions }
+  Origin.note(find.name)
+  const query: QueryInfo = { name: find.name, origin: Origin.of(find.name), options: options ?? noOptions }
   const decode = decoderOf(find.schema, "chunk")
-  const rows = (sql: SqlClient) =>
+  const rows = (sql: SqlClient, unit: Unit) =>
     Stream.mapArrayEffect(toStatement(sql, find.statement(sql)).stream, (chunk) =>
-      Effect.mapError(decode(chunk), decodeFailed(find.name))
+      Effect.mapError(decode(chunk), decodeFailed(find.name, unit))
     )
   return Stream.unwrap(
     Effect.gen(function* () {
@@ -230,18 +241,36 @@ export const stream = <S extends Schema.Constraint>(
       const onStart = yield* streamed(run, query)
       return pool.stream(query, (sql, unit) => {
         onStart?.(unit)
-        return rows(sql)
+        return rows(sql, unit)
       })
     })
   )
 }
 
-const decodeFailed = (name: string) => (error: Schema.SchemaError) =>
-  ofRows(name, new DecodeFailed({ message: error.message }))
+/**
+ * What can be said of a stream of rows. There is no retry: rows that were given cannot be taken back; and no timeout:
+ * how long a stream takes is its reader's choice (`Stream.timeout` bounds the wait for a row).
+ *
+ * @since 0.1.0
+ */
+export type StreamOptions = Pick<QueryInfo["options"], "mode">
+
+const ofRows = (query: string, unit: Unit, reason: NoRows | TooManyRows | DecodeFailed): QueryError =>
+  new QueryError({
+    query,
+    attempt: 1,
+    origin: Origin.of(query),
+    reason,
+    connection: "usable",
+    outcome: unit.outcome
+  })
+
+const decodeFailed = (name: string, unit: Unit) => (error: Schema.SchemaError) =>
+  ofRows(name, unit, new DecodeFailed({ message: error.message }))
 
 const decodeRow = <S extends Schema.Constraint>(find: Find<S>) => {
   const decode = decoderOf(find.schema, "row")
-  return (row: unknown) => Effect.mapError(decode(row), decodeFailed(find.name))
+  return (row: unknown, unit: Unit) => Effect.mapError(decode(row), decodeFailed(find.name, unit))
 }
 
 const makeDecoders = <S extends Schema.Constraint>(schema: S) => ({

@@ -2,8 +2,8 @@
  * Everything that can happen to a query, and to the run it belongs to.
  *
  * A run is a stream of these events; its report and its progress are folds of that stream, and nothing else keeps
- * state about a run. For each query: one `Submitted`, then `Started` once it has a slot and a session, then exactly
- * one `Ended`. Times are milliseconds of the fiber's clock since the epoch, with fractions.
+ * state about a run. For each query: one `Submitted`, then `Started` each time it has a slot and a session (more than
+ * once when it is tried again), then exactly one `Ended`. Times are milliseconds of the fiber's clock since the epoch, with fractions.
  *
  * @since 0.1.0
  */
@@ -61,6 +61,44 @@ export interface Noticed extends OfQuery {
   readonly message: string
 }
 
+/**
+ * An attempt failed, and the query is tried again after a delay in which it holds neither slot nor session.
+ *
+ * @since 0.1.0
+ */
+export interface Retrying extends OfQuery {
+  readonly _tag: "Retrying"
+  /** The attempt that failed, from 1. */
+  readonly attempt: number
+  readonly error: unknown
+  readonly delayMillis: number
+}
+
+/**
+ * How a cancel on the server ended.
+ *
+ * - `idle`: the server stopped the statement and said so
+ * - `gone`: the server closed the connection
+ * - `terminated`: the statement did not stop in time, so its backend was terminated and seen to be gone
+ * - `unconfirmed`: the server could not be asked; it stops the statement when it notices that its client is gone
+ *
+ * @since 0.1.0
+ */
+export interface CancelEnd {
+  readonly how: "idle" | "gone" | "terminated" | "unconfirmed"
+  /** From the first request to stop until that was known. */
+  readonly tookMillis: number
+}
+
+/**
+ * A statement that was interrupted has stopped on the server, or could not be seen to.
+ *
+ * @since 0.1.0
+ */
+export interface CancelEnded extends OfQuery, CancelEnd {
+  readonly _tag: "CancelEnded"
+}
+
 /** @since 0.1.0 */
 export interface Ended extends OfQuery {
   readonly _tag: "Ended"
@@ -81,4 +119,4 @@ export interface RunEnded extends Base {
  *
  * @since 0.1.0
  */
-export type QueryEvent = RunStarted | Submitted | Started | Noticed | Ended | RunEnded
+export type QueryEvent = RunStarted | Submitted | Started | Noticed | Retrying | CancelEnded | Ended | RunEnded

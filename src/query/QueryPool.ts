@@ -11,14 +11,16 @@
  *
  * @since 0.1.0
  */
-import { Cause, Clock, Context, Effect, Exit, identity, Predicate, Stream } from "effect"
+import { Cause, Clock, Context, Duration, Effect, Exit, identity, Predicate, Stream } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { mapWithWorkers } from "../internal/mapWithWorkers.ts"
 import * as Outcome from "./Outcome.ts"
-import type { QueryError } from "./QueryError.ts"
-import type { QueryEvent } from "./QueryEvent.ts"
+import type { QueryError, QueueTimeout, TimedOut } from "./QueryError.ts"
+import type { CancelEnd, QueryEvent } from "./QueryEvent.ts"
+import * as Attempts from "./Attempts.ts"
 import * as Report from "./Report.ts"
+import type { RetryPolicy } from "./RetryPolicy.ts"
 import { CurrentRun, Run } from "./Run.ts"
 
 /**
@@ -33,8 +35,34 @@ export interface Unit {
   readonly columns: ReadonlyArray<{ readonly name: string; readonly typeOid: number }> | undefined
   /** The tag of its latest finished statement, such as `INSERT 0 3`, where the pool reads it. */
   readonly command: string | undefined
+  /** What would be kept of its work if it failed now. */
+  readonly outcome: QueryError["outcome"]
   /** Called with each NOTICE or WARNING, where the pool reads them. */
   onNotice?: ((severity: string, message: string) => void) | undefined
+  /** Called when it was interrupted in the middle of a statement, once it is known what became of that. */
+  onCancelled?: ((end: CancelEnd) => void) | undefined
+}
+
+/**
+ * How long something may take, and what it fails with when it takes longer.
+ *
+ * @since 0.1.0
+ */
+export interface Limit {
+  readonly millis: number
+  readonly reason: QueueTimeout | TimedOut
+}
+
+/**
+ * How long an attempt may take.
+ *
+ * @since 0.1.0
+ */
+export interface Limits {
+  /** For its slot. */
+  readonly queue: Limit | undefined
+  /** From having its slot to its end; asked when it has it. */
+  readonly running: () => Limit | undefined
 }
 
 /**
@@ -44,12 +72,24 @@ export interface Unit {
  */
 export interface QueryInfo {
   readonly name: string
+  /** Where it was made, as `file:line:column`, if that is known. */
+  readonly origin?: string | undefined
   readonly options: {
     /**
      * `autocommit` (the default) lets each statement commit by itself; `transaction` makes the query one transaction,
-     * committed when it succeeds and rolled back otherwise.
+     * committed when it succeeds and rolled back otherwise; `readOnly` is `autocommit` on a session whose statements
+     * the server keeps from writing.
      */
-    readonly mode?: "autocommit" | "transaction" | undefined
+    readonly mode?: "autocommit" | "transaction" | "readOnly" | undefined
+    /** Running it twice does no more than running it once, so that it may be retried whatever became of it. */
+    readonly idempotent?: boolean | undefined
+    /**
+     * How long it may take, from having a slot: connecting, running, and every retry. Fails with `TimedOut`.
+     * Unlimited by default.
+     */
+    readonly timeout?: Duration.Input | undefined
+    /** Which failures are tried again, how often and when. None by default. */
+    readonly retry?: RetryPolicy<never> | undefined
   }
 }
 
@@ -62,8 +102,16 @@ export const QueryTypeId = "~querypool/query/Query"
 
 /** A query as its run sees it. */
 interface Runnable extends QueryInfo {
-  /** Runs it in a slot of the run, which the caller may hold for it already. */
-  readonly [QueryTypeId]: (pool: QueryPool["Service"], run: Run, holdsSlot: boolean) => AnyEffect
+  /**
+   * Runs it in a slot of the run, which the caller may hold for it already. `submittedAt` is when it was handed over,
+   * if that was before its turn.
+   */
+  readonly [QueryTypeId]: (
+    pool: QueryPool["Service"],
+    run: Run,
+    holdsSlot: boolean,
+    submittedAt?: number | undefined
+  ) => AnyEffect
 }
 
 const isQuery = (effect: object): effect is Runnable => Predicate.hasProperty(effect, QueryTypeId)
@@ -78,11 +126,12 @@ export class QueryPool extends Context.Service<
   {
     /**
      * Runs `body` on a session of its own and takes the session back however `body` ends. In the body of another
-     * query of this pool, `body` joins that query's session.
+     * query of this pool, `body` joins that query's session. One attempt: a query's retries are not the pool's.
      */
     readonly use: <A, E, R>(
       query: QueryInfo,
-      body: (sql: SqlClient, unit: Unit) => Effect.Effect<A, E, R>
+      body: (sql: SqlClient, unit: Unit) => Effect.Effect<A, E, R>,
+      limits?: Limits | undefined
     ) => Effect.Effect<A, Exclude<E, SqlError> | QueryError, R>
     /** As `use`, for a body that is a stream of rows: the session is lent until the stream ends. */
     readonly stream: <A, E, R>(
@@ -126,6 +175,16 @@ type Values<T, Mode> =
 export interface RunOptions {
   /** How many queries run at once: an integer from 1. Default 5. */
   readonly concurrency?: number | undefined
+  /**
+   * How long a query may wait for its turn and its slot, from being handed over. Fails with `QueueTimeout`. Unlimited
+   * by default.
+   */
+  readonly queueTimeout?: Duration.Input | undefined
+  /**
+   * How long the run's queries have, all attempts and waits of them together. Fails with `TimedOut`. Unlimited by
+   * default.
+   */
+  readonly deadline?: Duration.Input | undefined
   /** Called with everything that happens, as it happens. It must neither throw nor take long. */
   readonly onEvent?: ((event: QueryEvent) => void) | undefined
 }
@@ -219,7 +278,8 @@ export const stream = <Q extends AnyEffect, E2 = never, R2 = never>(
       mapWithWorkers(
         toStream(queries),
         (query) => Effect.map(toOutcome(memberOf(pool, run, query)), (outcome) => ({ query, outcome })),
-        { workers: run.workers, ordered: options?.preserveOrder === true }
+        run.workers,
+        { ordered: options?.preserveOrder === true }
       ).pipe(Stream.concat(Stream.fromEffectDrain(Effect.suspend(() => faultOf(run)))))
     )
   )
@@ -233,27 +293,34 @@ const runMembers = (
 ): Effect.Effect<void, unknown, unknown> =>
   Effect.scoped(
     Effect.flatMap(openRun(options, Array.isArray(members) ? members.length : Infinity), ({ pool, run }) => {
-      if (run.listener !== undefined && Array.isArray(members)) {
-        for (const member of members) if (isQuery(member)) run.listener.announce(member, member.name)
+      const known: ReadonlyArray<AnyEffect> | undefined = Array.isArray(members) ? members : undefined
+      const submittedAt = known === undefined ? undefined : run.startedAt
+      if (run.listener !== undefined) {
+        for (const member of known ?? []) if (isQuery(member)) run.listener.announce(member, member.name)
       }
       const source = members[Symbol.iterator]()
       let taken = 0
-      const worker = Effect.suspend(() => {
+      /** Members whose time was over before their turn. */
+      const late = new Set<number>()
+      const worker = (surplus: () => boolean) => {
         let next: IteratorResult<AnyEffect>
         let index = 0
         let holdsSlot = false
         const loop = Effect.whileLoop({
           while: () => {
-            next = source.next()
-            index = taken++
+            if (surplus()) return false
+            do {
+              next = source.next()
+              index = taken++
+            } while (next.done !== true && late.has(index))
             return next.done !== true
           },
           body: () => {
             const member = next.value
             // The worker takes the slot of a member that is a query for it: the query would take it at a higher price.
-            if (!isQuery(member)) return step(Effect.provideService(member, CurrentRun, run))
-            holdsSlot = run.slots.tryTake()
-            return step(member[QueryTypeId](pool, run, holdsSlot))
+            if (!isQuery(member)) return step(inside(run, member))
+            holdsSlot = Attempts.isPlain(member, run) && run.slots.tryTake()
+            return step(member[QueryTypeId](pool, run, holdsSlot, submittedAt))
           },
           step: (value) => {
             if (holdsSlot) run.slots.give()
@@ -265,22 +332,36 @@ const runMembers = (
           if (holdsSlot) run.slots.give()
           return undefined
         })
+      }
+      /** Lets the queries whose turn has not come fail when their time is over, and not when all before them are done. */
+      const overdue = Effect.suspend(() => {
+        const first = taken
+        known?.forEach((member, index) => {
+          if (index >= first && isQuery(member)) late.add(index)
+        })
+        return Effect.forEach(late, (index) => {
+          const member = known?.[index]
+          if (member === undefined || !isQuery(member)) return Effect.void
+          return Effect.map(step(Attempts.late(run, member)), (value) => keep(value, index, member))
+        })
       })
-      return Effect.forEach(Array.from({ length: run.workers }), () => worker, {
-        concurrency: "unbounded",
-        discard: true
-      }).pipe(
+      const patienceMillis = Math.min(run.queueMillis ?? Infinity, run.deadlineMillis ?? Infinity)
+      const beside =
+        known === undefined || patienceMillis === Infinity
+          ? undefined
+          : { afterMillis: patienceMillis, work: Effect.asVoid(overdue) }
+      return run.workers.run(worker, beside).pipe(
         Effect.ensuring(Effect.sync(() => source.return?.())),
         // A query's body stands outside of the run: a query of another pool in it must not wait for a second slot.
         Effect.provideService(CurrentRun, undefined),
-        Effect.andThen(
-          Effect.suspend(() =>
-            run.listener?.fault === undefined ? Effect.void : Effect.die(run.listener.fault.defect)
-          )
-        )
+        Effect.andThen(Effect.suspend(() => faultOf(run)))
       )
     })
   )
+
+/** An effect that is no query, as a part of the run: the queries in it belong to the run. */
+const inside = <A, E, R>(run: Run, member: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  run.workers.member(Effect.provideService(member, CurrentRun, run))
 
 /** What a listener threw is a defect of the run. */
 const faultOf = (run: Run): Effect.Effect<void> => {
@@ -313,7 +394,14 @@ const openRun = Effect.fnUntraced(function* (options: RunOptions | undefined, me
       )
     )
   }
-  const run = new Run(concurrency, Math.min(concurrency, members), yield* Clock.Clock, options?.onEvent)
+  const run = new Run({
+    concurrency,
+    workers: Math.min(concurrency, members),
+    clock: yield* Clock.Clock,
+    onEvent: options?.onEvent,
+    queueMillis: Attempts.millisOf("queueTimeout", options?.queueTimeout),
+    deadlineMillis: Attempts.millisOf("deadline", options?.deadline)
+  })
   const { listener } = run
   if (listener !== undefined) {
     yield* Effect.acquireRelease(
@@ -345,11 +433,7 @@ const memberOf = <Q extends AnyEffect>(pool: QueryPool["Service"], run: Run, mem
   // The types of an effect whose own type is a parameter have to be named.
   (isQuery(member)
     ? Effect.provideService(member[QueryTypeId](pool, run, false), CurrentRun, undefined)
-    : Effect.provideService(member, CurrentRun, run)) as Effect.Effect<
-    Effect.Success<Q>,
-    Effect.Error<Q>,
-    Effect.Services<Q>
-  >
+    : inside(run, member)) as Effect.Effect<Effect.Success<Q>, Effect.Error<Q>, Effect.Services<Q>>
 
 const toStream = <Q, E, R>(
   queries: Iterable<Q> | AsyncIterable<Q> | Stream.Stream<Q, E, R>

@@ -21,9 +21,9 @@ export interface QueryReport {
   readonly outcome: Outcome<unknown, unknown>["_tag"]
   /** What it failed with. */
   readonly error?: unknown
-  /** From the moment it was handed over until it had a slot and a session, or until its end if it never had. */
+  /** From the moment it was handed over until its end, without `ranMillis`: for its turn, a slot, a session, a retry. */
   readonly waitedMillis: number
-  /** From having a session until its end; 0 if it never had one. */
+  /** While it had a session, in all its attempts; 0 if it never had one. */
   readonly ranMillis: number
   /** Rows that its last attempt received. */
   readonly rows: number
@@ -31,7 +31,7 @@ export interface QueryReport {
   readonly attempts: number
   /** Which of the run's workers ran it, counted from 0, or `undefined` if none did. */
   readonly worker: number | undefined
-  /** When it started, counted from the start of the run; `undefined` if it never did. */
+  /** When it first started, counted from the start of the run; `undefined` if it never did. */
   readonly startedMillis: number | undefined
   /** NOTICEs and WARNINGs of the server, in order, where the pool reads them. */
   readonly notices: ReadonlyArray<{ readonly severity: string; readonly message: string }>
@@ -78,6 +78,9 @@ interface Entry {
   readonly submittedAt: number
   readonly notices: Array<{ readonly severity: string; readonly message: string }>
   startedAt?: number
+  /** Since when its attempt runs, if one does. */
+  runningSince?: number | undefined
+  ranMillis: number
   endedAt?: number
   worker?: number
   attempts: number
@@ -103,7 +106,7 @@ export const collector = (): Collector => {
     if (event._tag === "RunStarted") concurrency = event.concurrency
     if (event._tag === "RunStarted" || event._tag === "RunEnded") return
     if (event._tag === "Submitted") {
-      entries[event.id] = { name: event.name, submittedAt: event.at, notices: [], attempts: 0, rows: 0 }
+      entries[event.id] = { name: event.name, submittedAt: event.at, notices: [], ranMillis: 0, attempts: 0, rows: 0 }
       return
     }
     const entry = entries[event.id]
@@ -111,13 +114,18 @@ export const collector = (): Collector => {
     switch (event._tag) {
       case "Started":
         entry.startedAt ??= event.at
+        entry.runningSince = event.at
         entry.worker = event.worker
         entry.attempts = event.attempt
         return
       case "Noticed":
         entry.notices.push({ severity: event.severity, message: event.message })
         return
+      case "Retrying":
+        stop(entry, event.at)
+        return
       case "Ended":
+        stop(entry, event.at)
         entry.endedAt = event.at
         entry.outcome = event.outcome
         entry.rows = event.rows
@@ -150,6 +158,12 @@ export const collector = (): Collector => {
   return { add, report, query }
 }
 
+/** An attempt is over, if one was running: it may have failed before it had a session. */
+const stop = (entry: Entry, at: number): void => {
+  if (entry.runningSince !== undefined) entry.ranMillis += at - entry.runningSince
+  entry.runningSince = undefined
+}
+
 const toReport = (id: number, entry: Entry, outcome: QueryReport["outcome"], start: number): QueryReport => {
   const endedAt = entry.endedAt ?? entry.submittedAt
   const startedAt = entry.startedAt
@@ -158,8 +172,8 @@ const toReport = (id: number, entry: Entry, outcome: QueryReport["outcome"], sta
     name: entry.name,
     outcome,
     ...(entry.error === undefined ? {} : { error: entry.error }),
-    waitedMillis: (startedAt ?? endedAt) - entry.submittedAt,
-    ranMillis: startedAt === undefined ? 0 : endedAt - startedAt,
+    waitedMillis: endedAt - entry.submittedAt - entry.ranMillis,
+    ranMillis: entry.ranMillis,
     rows: entry.rows,
     attempts: entry.attempts,
     worker: entry.worker,

@@ -8,34 +8,47 @@
  */
 import type { Clock, Scope } from "effect"
 import { Cause, Context, Effect, Exit } from "effect"
-import { Slots, withSlot } from "../internal/Slots.ts"
+import { Slots } from "../internal/Slots.ts"
+import { Workers } from "../internal/Workers.ts"
 import * as Outcome from "./Outcome.ts"
-import type { QueryEvent } from "./QueryEvent.ts"
+import type { CancelEnd, QueryEvent } from "./QueryEvent.ts"
 
 /** What a run reads off a query's session when the query ends. */
 interface Progress {
   readonly rows: number
   onNotice?: ((severity: string, message: string) => void) | undefined
+  onCancelled?: ((end: CancelEnd) => void) | undefined
 }
 
 /** @internal */
 export class Run {
   readonly concurrency: number
-  /** How many workers it takes for that: no more than there are members, where their number is known. */
-  readonly workers: number
+  /** As many as it takes for that: no more than there are members, where their number is known. */
+  readonly workers: Workers
   readonly slots: Slots
   readonly listener: Listener | undefined
+  readonly clock: Clock.Clock
+  /** Milliseconds of the clock. */
+  readonly startedAt: number
+  readonly queueMillis: number | undefined
+  readonly deadlineMillis: number | undefined
 
-  constructor(
-    concurrency: number,
-    workers: number,
-    clock: Clock.Clock,
-    onEvent: ((event: QueryEvent) => void) | undefined
-  ) {
-    this.concurrency = concurrency
-    this.workers = workers
-    this.slots = new Slots(concurrency)
-    this.listener = onEvent === undefined ? undefined : new Listener(clock, onEvent)
+  constructor(options: {
+    readonly concurrency: number
+    readonly workers: number
+    readonly clock: Clock.Clock
+    readonly onEvent: ((event: QueryEvent) => void) | undefined
+    readonly queueMillis: number | undefined
+    readonly deadlineMillis: number | undefined
+  }) {
+    this.concurrency = options.concurrency
+    this.workers = new Workers(options.workers)
+    this.slots = new Slots(options.concurrency)
+    this.clock = options.clock
+    this.listener = options.onEvent === undefined ? undefined : new Listener(options.clock, options.onEvent)
+    this.startedAt = options.clock.currentTimeMillisUnsafe()
+    this.queueMillis = options.queueMillis
+    this.deadlineMillis = options.deadlineMillis
   }
 }
 
@@ -128,34 +141,26 @@ class Listener {
 }
 
 /**
- * Runs one query, and tells the run's listener of it. `attempt` calls `onStart` once it has a session; with
- * `holdsSlot` the caller has taken a slot of the run for it already.
+ * Tells the run's listener of one query, from its turn to its end. Without a listener `body` is run as it is.
  *
  * @internal
  */
-export const attempted = <A, E, R>(
+export const told = <A, E, R>(
   run: Run,
   query: { readonly name: string },
-  holdsSlot: boolean,
-  attempt: (onStart: ((unit: Progress) => void) | undefined) => Effect.Effect<A, E, R>
+  body: (life: Life | undefined) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> => {
   const { listener } = run
-  if (listener === undefined) return holdsSlot ? attempt(undefined) : withSlot(run.slots, attempt(undefined))
+  if (listener === undefined) return body(undefined)
   let life: Life | undefined
-  const ended = (exit: Exit.Exit<unknown, unknown>): undefined => {
-    life?.ended(exit)
-  }
-  const begin = Effect.suspend(() => {
-    const begun = (life = new Life(listener, listener.begin(query, query.name), query.name))
-    // Its end comes before its slot is given back, so that the worker's number is free again before the slot is.
-    const started = Effect.onExitPrimitive(
-      attempt((unit) => begun.started(unit)),
-      ended
-    )
-    return holdsSlot ? started : withSlot(run.slots, started)
-  })
-  // Around the beginning as well: a query that was interrupted just after it would be lost without an end.
-  return Effect.onExitPrimitive(begin, ended)
+  return Effect.onExitPrimitive(
+    // Within: a query that was interrupted just after its beginning would be lost without an end.
+    Effect.suspend(() => body((life = new Life(listener, listener.begin(query, query.name), query.name)))),
+    (exit) => {
+      life?.ended(exit)
+      return undefined
+    }
+  )
 }
 
 /**
@@ -176,12 +181,16 @@ export const streamed = (
       Effect.sync(() => new Life(listener, listener.begin(query, query.name), query.name)),
       (life, exit) => Effect.sync(() => life.ended(exit))
     ),
-    (life) => (unit: Progress) => life.started(unit)
+    (life) => (unit: Progress) => life.started(unit, 1)
   )
 }
 
-/** One query of a run that is listened to, from its turn to its end. */
-class Life {
+/**
+ * One query of a run that is listened to, from its turn to its end.
+ *
+ * @internal
+ */
+export class Life {
   private readonly listener: Listener
   private readonly id: number
   private readonly name: string
@@ -195,19 +204,36 @@ class Life {
     this.name = name
   }
 
-  started(unit: Progress): void {
+  private emit(event: DistributiveOmit<QueryEvent, "at" | "id" | "name">): void {
     const { id, listener, name } = this
+    // An event of a query has these three, whatever else it has.
+    listener.emit({ ...event, at: listener.now(), id, name } as QueryEvent)
+  }
+
+  started(unit: Progress, attempt: number): void {
     this.unit = unit
-    this.worker = listener.takeWorker()
-    unit.onNotice = (severity, message) =>
-      listener.emit({ _tag: "Noticed", at: listener.now(), id, name, severity, message })
-    listener.emit({ _tag: "Started", at: listener.now(), id, name, worker: this.worker, attempt: 1 })
+    this.worker = this.listener.takeWorker()
+    unit.onNotice = (severity, message) => this.emit({ _tag: "Noticed", severity, message })
+    unit.onCancelled = (end) => this.emit({ _tag: "CancelEnded", ...end })
+    this.emit({ _tag: "Started", worker: this.worker, attempt })
+  }
+
+  /** An attempt is over: its worker's number is free again before its slot is. */
+  stopped(): void {
+    if (this.worker !== undefined) this.listener.giveWorker(this.worker)
+    this.worker = undefined
+  }
+
+  retrying(attempt: number, error: unknown, delayMillis: number): void {
+    this.emit({ _tag: "Retrying", attempt, error, delayMillis })
   }
 
   ended(exit: Exit.Exit<unknown, unknown>): void {
     if (this.over) return
     this.over = true
-    if (this.worker !== undefined) this.listener.giveWorker(this.worker)
+    this.stopped()
     this.listener.ended(this.id, this.name, this.unit?.rows ?? 0, exit)
   }
 }
+
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never

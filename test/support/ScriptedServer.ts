@@ -120,7 +120,11 @@ export class ScriptedServer {
         })
         return
       }
-      if (type === "P") this.statements.push([session, body.toString().split("\0")[1] ?? ""])
+      if (type === "P") {
+        const sql = body.toString().split("\0")[1] ?? ""
+        // How the pool makes itself known to a new session is no statement of anybody.
+        if (!sql.includes("pg_stat_get_activity")) this.statements.push([session, sql])
+      }
       replies.push(answers[type] ?? Buffer.alloc(0))
     }
     this.answering.pass(() => server.write(Buffer.concat(replies)))

@@ -9,7 +9,7 @@ import type { Duplex } from "node:stream"
 import type { Equals } from "./Equals.ts"
 import { accept, expect } from "./Equals.ts"
 
-type Provided = QueryPool.QueryPool | PgClient | SqlClient
+type Provided = QueryPool.QueryPool | PgClient | SqlClient | PgQueryPool.Statistics
 
 const layer = PgQueryPool.layer({
   url: Redacted.make("postgres://localhost/app"),
@@ -18,7 +18,12 @@ const layer = PgQueryPool.layer({
   idleTimeout: "1 minute",
   connectionTTL: "1 hour",
   reset: "always",
-  results: "text"
+  results: "text",
+  queueLimit: 100,
+  cancelGrace: "1 second",
+  idleInTransactionTimeout: "5 minutes",
+  leakThreshold: "1 minute",
+  drainTimeout: "10 seconds"
 })
 expect<Equals<typeof layer, Layer.Layer<Provided, SqlError>>>()
 

@@ -116,6 +116,7 @@ export const run = (sql: string, args: ReadonlyArray<string> = [], options?: Opt
 interface QueryDocument {
   readonly name: string
   readonly outcome: string
+  readonly command: string | null
   readonly rowCount: number
   readonly rows: ReadonlyArray<Readonly<Record<string, unknown>>>
   readonly truncated: boolean
@@ -123,6 +124,8 @@ interface QueryDocument {
     readonly reason: string
     readonly sqlState: string | null
     readonly message: string
+    readonly outcome: string
+    readonly connection: string | null
     readonly line: number | null
     readonly column: number | null
   }

@@ -1,5 +1,8 @@
 import { assert, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, identity, Result } from "effect"
+import * as FileRun from "../../../src/cli/FileRun.ts"
+import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
+import { shorten } from "../../../src/cli/Table.ts"
 import * as Pg from "../../support/Pg.ts"
 import { databaseUrl, documentOf, firstRowsOf, outcomesOf, run, runJson, start } from "./Command.ts"
 
@@ -157,6 +160,8 @@ layer(Pg.layer("FileRun"), { excludeTestServices: true })("a run of queries from
           reason: "Rejected",
           sqlState: "42703",
           message: 'column "nothing" does not exist',
+          outcome: "notApplied",
+          connection: "usable",
           line: 5,
           column: 16
         }
@@ -255,5 +260,41 @@ layer(Pg.layer("FileRun"), { excludeTestServices: true })("a run of queries from
       assert.deepInclude(document.document.queries[0], { rowCount: 1001, truncated: true })
       assert.deepInclude(none.document.queries[0], { rows: [], rowCount: 1001, truncated: true })
     })
+  )
+
+  it.effect("keeps of each value what is shown of it", () =>
+    Effect.gen(function* () {
+      const text = "select repeat('x', 1000000) as long, 'short' as short, null as nothing from generate_series(1, 3)"
+      const source = Result.getOrThrow(parseSqlFile({ file: "a.sql", defaultName: "a", text }))
+      const lengthsWith = Effect.fnUntraced(function* (keep: FileRun.Options["keep"]) {
+        let lengths: ReadonlyArray<ReadonlyArray<number | undefined>> = []
+        yield* FileRun.run(
+          source.queries.map((query) => ({ ...query, source })),
+          {
+            concurrency: 1,
+            stopOnError: false,
+            singleTransaction: false,
+            readOnly: false,
+            timeout: undefined,
+            retries: 0,
+            maxRows: 2,
+            keep
+          },
+          {
+            happened: () => {},
+            ended: ({ result }) => {
+              lengths = result.rows.map((row) => Object.values(row).map((value) => value?.length))
+            },
+            over: () => {}
+          }
+        )
+        return lengths
+      })
+      const row = [1_000_000, 5, undefined]
+      assert.deepStrictEqual(yield* lengthsWith(identity), [row, row])
+      const short = [16 * 80 + 1, 5, undefined]
+      const onTerminal = { width: 80, color: false }
+      assert.deepStrictEqual(yield* lengthsWith((value) => shorten(value, onTerminal)), [short, short])
+    }).pipe(Effect.provide(Pg.pool({ maxConnections: 1, results: "text" })))
   )
 })

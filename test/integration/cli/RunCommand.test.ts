@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs"
 import { EmbeddedPostgres } from "querypool/embedded"
 import * as Server from "../../support/Server.ts"
 import * as Pg from "../../support/Pg.ts"
+import { waitUntil } from "../../support/waitUntil.ts"
 import type { Ended, Options } from "./Command.ts"
 import { databaseUrl, documentOf, querypool, start } from "./Command.ts"
 
@@ -53,6 +54,29 @@ describe("a command line that cannot be followed", () => {
               `Invalid value for flag --concurrency: "${text}". Expected: an integer from 1`
             ] as const
         ),
+        ...["0s", "3", "soon"].flatMap((text) =>
+          ["--timeout", "--queue-timeout", "--deadline"].map(
+            (flag) =>
+              [
+                ["run", "-", flag, text],
+                `Invalid value for flag ${flag}: "${text}". Expected: a duration such as 300ms, 30s, 5m or 2h`
+              ] as const
+          )
+        ),
+        [
+          ["run", "-", "--retries", "few"],
+          'Invalid value for flag --retries: "few". Expected: an integer from 0 to 999999'
+        ],
+        [
+          ["run", "-", "--embedded"],
+          "<stdin>:2:1: Unknown header `timeuot`. Did you mean `timeout`?",
+          { stdin: "-- name: a\n-- timeuot: 300ms\nselect 1" }
+        ],
+        [
+          ["run", "-", "--embedded", "--read-only"],
+          '<stdin>:1: the header `transaction` of query "a" contradicts --read-only. Remove one of them',
+          { stdin: "-- name: a\n-- transaction\nselect 1" }
+        ],
         [["run", "-", "--colour"], /^querypool: Unrecognized flag: --colour in command querypool run\n/],
         [["rnu"], /^querypool: Unknown subcommand "rnu" for "querypool"\n\n {2}Did you mean this\?\n {4}run\n$/],
         [["\u001b[31m"], /^querypool: Unknown subcommand "\\u001b\[31m"/]
@@ -73,6 +97,13 @@ describe("a command line that cannot be followed", () => {
         "--concurrency, -c",
         "(default 5)",
         "--on-error",
+        "--read-only",
+        "--timeout duration",
+        "--queue-timeout",
+        "--deadline",
+        "--retries",
+        "-- timeout: 30s",
+        "-- idempotent",
         "--max-rows",
         "--json"
       ]) {
@@ -178,13 +209,17 @@ layer(Pg.layer("RunCommand"), { excludeTestServices: true })("the database of a 
         stdin: sql,
         env: { DATABASE_URL: `${Redacted.value(url)}?application_name=victim&sslmode=disable` }
       })
-      yield* server.until({ applicationName: "victim" }, "active")
+      const sleeping = "select 1 from pg_stat_activity where application_name = 'victim' and query like '%pg_sleep%'"
+      yield* waitUntil(
+        "the second query runs",
+        Effect.map(server.rows(sleeping), (rows) => rows.length > 0)
+      )
       process.kill(processId, "SIGINT")
       const ended = yield* running.ended
-      assert.deepStrictEqual(
-        documentOf(ended).queries.map(({ error, outcome }) => error?.reason ?? outcome),
-        ["succeeded", "ConnectionLost", "ConnectFailed"]
-      )
+      const [before, during, after] = documentOf(ended).queries.map(({ error, outcome }) => error?.reason ?? outcome)
+      assert.deepStrictEqual([before, during], ["succeeded", "ConnectionLost"])
+      // It is refused for as long as the server shuts down, and then there is nobody to connect to.
+      assert.include(["TooBusy", "ConnectFailed"], after)
       assert.strictEqual(ended.code, 1)
     }).pipe(Effect.scoped, Effect.provide(EmbeddedPostgres.layer()))
   )

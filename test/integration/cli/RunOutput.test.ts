@@ -163,6 +163,8 @@ layer(Pg.layer("RunOutput"), { excludeTestServices: true })("what a run shows", 
         "thorough failed: no (P0042) at <stdin>:11:9",
         "  detail: the detail",
         "  hint: the hint",
+        // A block can commit in its middle.
+        "  outcome: unknown: it may be applied, so look before you run it again",
         "",
         ""
       ])

@@ -51,7 +51,7 @@ layer(Pg.layer("Query"), { excludeTestServices: true })("a query", (it) => {
           const error = yield* Effect.flip(query)
           assert.deepInclude(error, { query: "accounts", connection: "usable" })
           assert.strictEqual(error.reason._tag, "DecodeFailed")
-          assert.match(error.message, /^Query "accounts" failed: Expected string\n +at .*\["id"\]$/)
+          assert.match(error.message, /^Query "accounts" failed: Expected string\n +at .*\["id"\]$/m)
         }
         const streamed = yield* Effect.flip(Stream.runDrain(Query.stream(wrong)))
         assert.strictEqual(streamed.reason._tag, "DecodeFailed")
@@ -137,7 +137,7 @@ layer(Pg.layer("Query"), { excludeTestServices: true })("a query", (it) => {
         { ...typo.reason },
         {
           sqlState: "42703",
-          position: 8,
+          position: { offset: 8, line: 1, column: 8, text: "select ownr from account" },
           hint: 'Perhaps you meant to reference the column "account.owner".'
         }
       )

@@ -4,7 +4,8 @@ import { Result } from "effect"
 import type { FileResult, Finished, Teller } from "../../../src/cli/FileRun.ts"
 import { duration, forPeople, forPrograms } from "../../../src/cli/RunOutput.ts"
 import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
-import { ConnectionLost, QueryError, Rejected } from "../../../src/query/QueryError.ts"
+import { ConnectionLost, QueryError, QueueTimeout, Rejected, TimedOut, TooBusy } from "../../../src/query/QueryError.ts"
+import type { QueryEvent } from "../../../src/query/QueryEvent.ts"
 import type { QueryReport, Report } from "../../../src/query/Report.ts"
 
 const { OID } = PgTypes
@@ -84,6 +85,7 @@ const rejected = (fields: Partial<Rejected>) =>
   new QueryError({
     query: "a",
     connection: "usable",
+    outcome: "notApplied",
     reason: new Rejected({
       sqlState: "42P01",
       message: 'relation "nowhere" does not exist',
@@ -118,14 +120,26 @@ const insert = finished("-- name: insert\ninsert …", { command: "INSERT 0 3" }
 const failed = finished(
   "-- name: bad\nselect *\nfrom nowhere;",
   {},
-  { outcome: "Failed", error: rejected({ position: 15, detail: "the detail", hint: "the hint" }) }
+  {
+    outcome: "Failed",
+    error: rejected({
+      position: { offset: 15, line: 2, column: 6, text: "from nowhere" },
+      detail: "the detail",
+      hint: "the hint"
+    })
+  }
 )
 const lost = finished(
   "-- name: lost\nselect 1",
   {},
   {
     outcome: "Failed",
-    error: new QueryError({ query: "a", connection: "gone", reason: new ConnectionLost({ message: "terminated" }) })
+    error: new QueryError({
+      query: "a",
+      connection: "gone",
+      outcome: "unknown",
+      reason: new ConnectionLost({ message: "terminated" })
+    })
   }
 )
 const skipped = finished(
@@ -133,6 +147,9 @@ const skipped = finished(
   { statement: undefined },
   { outcome: "Skipped", attempts: 0, ranMillis: 0, waitedMillis: 80_000 }
 )
+
+const failing = (error: QueryError, attempts: number) =>
+  toPeople([finished("-- name: a\nselect 1", {}, { outcome: "Failed", error, attempts })])
 
 describe("people are told", () => {
   it("of a query its name, its rows and what was cut, and in the end how all of them went", () => {
@@ -167,7 +184,48 @@ describe("people are told", () => {
       "!",
       ""
     ])
-    assert.strictEqual(toPeople([lost]), "! lost failed: terminated at q/a.sql:2:1\n!\n")
+    assert.deepStrictEqual(toPeople([lost]).split("\n"), [
+      "! lost failed: terminated at q/a.sql:2:1",
+      "!   hint: the server's log tells why; a retry takes a fresh session",
+      "!   outcome: unknown: it may be applied, so look before you run it again",
+      "!",
+      ""
+    ])
+  })
+
+  it("of a failure in their words: how often it was tried, what is left of it, and which flag helps", () => {
+    const base = { query: "a", connection: "usable" } as const
+    const timedOut = (limit: "timeout" | "deadline") =>
+      new QueryError({ ...base, outcome: "partial", reason: new TimedOut({ limit, afterMillis: 300 }) })
+    assert.deepStrictEqual(failing(timedOut("timeout"), 3).split("\n"), [
+      "! a failed after 3 attempts: exceeded its timeout of 300 ms at q/a.sql:2:1",
+      "!   hint: raise --timeout, or write a line `-- timeout:` in the file",
+      "!   outcome: partial: the statements that completed before stay applied",
+      "!",
+      ""
+    ])
+    assert.include(failing(timedOut("deadline"), 1), "\n!   hint: raise --deadline\n")
+    const queued = new QueryError({ ...base, outcome: "notApplied", reason: new QueueTimeout({ afterMillis: 5 }) })
+    assert.match(
+      failing(queued, 0),
+      /^! a failed: got no slot within 5 ms.*\n! {3}hint: raise --queue-timeout or --conc/
+    )
+    assert.notInclude(failing(queued, 0), "outcome")
+    const full = new TooBusy({ sqlState: "53300", message: "sorry, too many clients already" })
+    assert.include(
+      failing(new QueryError({ ...base, outcome: "notApplied", reason: full }), 1),
+      "hint: lower --concurrency"
+    )
+  })
+
+  it("of the attempts of each query where any took more than one", () => {
+    const retried = { ...insert, report: { ...insert.report, attempts: 2 } }
+    const rows = toPeople([books, retried]).split("\n").slice(-6, -3)
+    assert.deepStrictEqual(
+      rows.map((row) => row.split(/ {2,}/).at(-1)),
+      ["────────", "1", "2"]
+    )
+    assert.include(toPeople([books, retried]), "ran  attempts\n")
   })
 
   it("of the notices of a query before its result", () => {
@@ -211,7 +269,12 @@ describe("people are told", () => {
         {
           outcome: "Failed",
           name: evil,
-          error: rejected({ message: evil, position: 9, detail: evil, hint: evil })
+          error: rejected({
+            message: evil,
+            position: { offset: 9, line: 1, column: 9, text: "'" },
+            detail: evil,
+            hint: evil
+          })
         }
       )
     ]
@@ -219,14 +282,50 @@ describe("people are told", () => {
   })
 })
 
+describe("both are told as it happens", () => {
+  const at = 0
+  const ofQuery = { at, id: 0, name: "a\u001b[31m" }
+  const events: ReadonlyArray<QueryEvent> = [
+    { _tag: "Started", worker: 0, attempt: 1, ...ofQuery },
+    { _tag: "Retrying", attempt: 1, delayMillis: 120, error: rejected({ message: "deadlock\n" }), ...ofQuery },
+    { _tag: "CancelEnded", how: "idle", tookMillis: 14, ...ofQuery },
+    { _tag: "CancelEnded", how: "gone", tookMillis: 14, ...ofQuery },
+    { _tag: "CancelEnded", how: "terminated", tookMillis: 3_000, ...ofQuery },
+    { _tag: "CancelEnded", how: "unconfirmed", tookMillis: 5_000, ...ofQuery }
+  ]
+  const toldOf = (kind: typeof forPeople, quiet: boolean) =>
+    listen((output) => {
+      const teller = kind(output, quiet)
+      for (const event of events) teller.happened(event)
+    }).split("\n")
+  const unconfirmed = "! a\\u001b[31m cancel unconfirmed: no answer in 5.00 s, so the server may still run it"
+
+  it.each([forPeople, forPrograms])("of retries and cancels, on standard error", (kind) => {
+    assert.deepStrictEqual(toldOf(kind, false), [
+      "! a\\u001b[31m retrying in 120 ms: attempt 1 failed, deadlock\\n (42P01)",
+      "! a\\u001b[31m cancelled: the server stopped it in 14 ms",
+      "! a\\u001b[31m cancelled: the server closed its connection after 14 ms",
+      "! a\\u001b[31m cancelled: it did not stop, and the server ended its connection after 3.00 s",
+      unconfirmed,
+      ""
+    ])
+  })
+
+  it.each([forPeople, forPrograms])("of a cancel that nobody confirmed also where they asked for quiet", (kind) => {
+    assert.deepStrictEqual(toldOf(kind, true), [unconfirmed, ""])
+  })
+})
+
 describe("programs are told", () => {
   it("one document of all queries in order", () => {
     const times = { waitedSeconds: 0.00025, ranSeconds: 0.0124, attempts: 1 }
-    const base = { rowCount: 0, rows: [], truncated: false }
+    const base = { command: null, rowCount: 0, rows: [], truncated: false }
     const error = {
       reason: "Rejected",
       sqlState: "42P01",
       message: 'relation "nowhere" does not exist',
+      outcome: "notApplied",
+      connection: "usable",
       line: 3,
       column: 6
     }
@@ -235,6 +334,7 @@ describe("programs are told", () => {
         {
           name: "books",
           outcome: "succeeded",
+          command: null,
           rowCount: 1001,
           rows: [
             { id: 1, title: "Emma" },
@@ -248,7 +348,15 @@ describe("programs are told", () => {
           name: "lost",
           outcome: "failed",
           ...base,
-          error: { reason: "ConnectionLost", sqlState: null, message: "terminated", line: 2, column: 1 },
+          error: {
+            reason: "ConnectionLost",
+            sqlState: null,
+            message: "terminated",
+            outcome: "unknown",
+            connection: "gone",
+            line: 2,
+            column: 1
+          },
           ...times
         },
         { name: "late", outcome: "skipped", ...base, waitedSeconds: 80, ranSeconds: 0, attempts: 0 }
@@ -256,6 +364,10 @@ describe("programs are told", () => {
       makespanSeconds: 1.2345,
       lowerBoundSeconds: 0.0124
     })
+  })
+
+  it("the command of a query that gave one", () => {
+    assert.deepInclude(JSON.parse(toPrograms([insert])).queries[0], { command: "INSERT 0 3", rowCount: 0 })
   })
 
   it("a whole document of no queries", () => {

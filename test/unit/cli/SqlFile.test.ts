@@ -38,7 +38,7 @@ describe("a file without a `-- name:` line", () => {
     ["as pg_dump writes it", "-- Name: t; Type: TABLE\nselect 1"],
     [
       "as other words before the colon",
-      "-- the name: x\n-- names: x\n-- timeout: 3\n--- name: x\n-- name\n-- named\n--:\n-- http://x\nselect 1"
+      "-- the name: x\n-- Name: x\n--- name: x\n-- name\n-- named\n--:\n-- http://x\nselect 1"
     ]
   ])("is one that has the words %s", (_, text) => {
     assert.deepStrictEqual(

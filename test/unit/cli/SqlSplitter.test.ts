@@ -267,7 +267,7 @@ const piecesOf = (text: string, endsStatement: (comment: string) => boolean) =>
 const never = () => false
 const isCut = (comment: string) => comment === "-- cut"
 
-describe("gives the comments between statements", () => {
+describe("gives the comments", () => {
   it("that have a line of their own", () => {
     assert.deepStrictEqual(piecesOf("-- a\n \t-- b\nx; -- c\n/* d */ -- e\n-- f", never), [
       "1:1 -- a",
@@ -276,11 +276,22 @@ describe("gives the comments between statements", () => {
       "5:1 -- f"
     ])
   })
-  it("and none of those inside of a statement", () => {
-    assert.deepStrictEqual(piecesOf("x\n-- a\ny", never), ["x\n-- a\ny"])
+  it("and says which of them stand inside of a statement", () => {
+    const text = "-- a\nx\n-- b\ny (\n-- c\n);\n-- d\n/* e */\n-- f\nz\n-- g"
+    const comments = Result.getOrThrow(splitPieces(text, "a.sql", never)).filter((piece) => piece._tag === "Comment")
+    assert.deepStrictEqual(
+      comments.map(({ inside, text: comment }) => [comment, inside]),
+      [
+        ["-- a", false],
+        ["-- b", true],
+        ["-- d", false],
+        ["-- f", false],
+        ["-- g", true]
+      ]
+    )
   })
   it("and ends a statement at one that asks for it", () => {
-    assert.deepStrictEqual(piecesOf("x\n-- a\n  -- cut\ny", isCut), ["x", "3:3 -- cut", "y"])
+    assert.deepStrictEqual(piecesOf("x\n-- a\n  -- cut\ny", isCut), ["2:1 -- a", "x", "3:3 -- cut", "y"])
   })
   it("and leaves a block comment before such a one out of the next statement", () => {
     assert.deepStrictEqual(piecesOf("/* a */\n-- cut\nx", isCut), ["2:1 -- cut", "x"])

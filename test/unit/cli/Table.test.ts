@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Schema } from "effect"
 import { CliOutput } from "effect/cli"
-import { type Column, draw } from "../../../src/cli/Table.ts"
+import { type Column, draw, shorten } from "../../../src/cli/Table.ts"
 
 const columns = (...names: ReadonlyArray<string>): ReadonlyArray<Column> =>
   names.map((name) => ({ name, align: name.startsWith("#") ? "right" : "left" }))
@@ -106,5 +106,31 @@ describe("a table on a terminal", () => {
   it("draws a cell of a million characters at once", () => {
     const wide = draw(columns("a", "b"), [["x".repeat(1_000_000), "漢".repeat(100_000)]], onTerminal(40))
     assert.deepStrictEqual(new Set(widthsOf(wide)), new Set([22, 40]))
+  })
+})
+
+describe("a value that waits for its table", () => {
+  const texts = Arbitrary.array(Arbitrary.schema(Schema.Literals(["x", "é", "日", "👩‍👩‍👧‍👦", "e\u0301", " "])), {
+    minLength: 50,
+    maxLength: 400
+  })
+  it.prop("is shown as if all of it had been kept", [texts], ([parts]) => {
+    const screen = onTerminal(20)
+    const text = parts.join("")
+    assert.strictEqual(draw(columns("a"), [[shorten(text, screen)]], screen), draw(columns("a"), [[text]], screen))
+  })
+
+  it("is no longer than what can be shown, and says where it was cut", () => {
+    const kept = shorten("\u200b".repeat(1_000_000), onTerminal(80))
+    assert.isBelow(kept.length, 2_000)
+    assert.isTrue(kept.endsWith("…"))
+    // 1,279 characters stand before the emoji, which must not be cut in the middle.
+    assert.isTrue(shorten(`${"x".repeat(1_279)}😀${"x".repeat(9)}`, onTerminal(80)).isWellFormed())
+  })
+
+  it("is whole where nothing is cut", () => {
+    const text = "x".repeat(1_000_000)
+    assert.strictEqual(shorten(text, onPipe), text)
+    assert.strictEqual(shorten("short", onTerminal(80)), "short")
   })
 })

@@ -22,9 +22,14 @@ const started = Effect.fnUntraced(function* (options?: Partial<PgConnections.Con
     openSocket: server.open,
     transaction: makeKeys().transaction,
     alwaysReset: false,
+    queueLimit: Infinity,
+    leakThreshold: Duration.infinity,
+    drainTimeout: Duration.infinity,
+    cancelGrace: Duration.seconds(1),
+    idleInTransactionTimeout: Duration.infinity,
     ...options
   })
-  return { server, pool, ask: pool.use("asks", statement) }
+  return { server, pool, ask: pool.use({ name: "asks" }, statement) }
 })
 
 const isSoon = (message: string, check: () => boolean) => waitUntil(message, Effect.sync(check), 1)
@@ -50,10 +55,10 @@ describe("PgConnections", () => {
       const { ask, pool } = yield* started({ maxConnections: 2 })
       const bothAre = yield* Latch.make()
       const inFirst = yield* Effect.forkChild(
-        pool.use("a", (session) => Effect.as(bothAre.await, session.connection)),
+        pool.use({ name: "a" }, (session) => Effect.as(bothAre.await, session.connection)),
         { startImmediately: true }
       )
-      const second = yield* pool.use("b", (session) => Effect.as(Effect.void, session.connection))
+      const second = yield* pool.use({ name: "b" }, (session) => Effect.as(Effect.void, session.connection))
       yield* bothAre.open
       const first = yield* Fiber.join(inFirst)
       assert.notStrictEqual(first, second)
@@ -116,7 +121,7 @@ describe("PgConnections", () => {
         yield* TestClock.adjust("53 minutes")
         yield* ask
         assert.strictEqual(server.opened, 1)
-        yield* pool.use("lives through it", () => TestClock.adjust("8 minutes"))
+        yield* pool.use({ name: "lives through it" }, () => TestClock.adjust("8 minutes"))
         assert.strictEqual(server.present.size, 0)
         yield* ask
         assert.strictEqual(server.opened, 2)
@@ -141,7 +146,7 @@ describe("PgConnections", () => {
       Effect.gen(function* () {
         const { ask, pool, server } = yield* started()
         const error = yield* Effect.flip(
-          pool.use("breaks", (session) => {
+          pool.use({ name: "breaks" }, (session) => {
             server.drop(1)
             return session.executeRaw("select", [])
           })
@@ -172,7 +177,7 @@ describe("PgConnections", () => {
       Effect.gen(function* () {
         const { ask, pool, server } = yield* started()
         server.exit.close()
-        const spoils = yield* Effect.forkChild(pool.use("spoils", (session) => session.executeRaw("discard all", [])))
+        const spoils = yield* Effect.forkChild(pool.use({ name: "spoils" }, (session) => session.executeRaw("discard all", [])))
         yield* isSoon("it ran", () => server.statements.length === 1)
         const next = yield* Effect.forkChild(ask, { startImmediately: true })
         yield* Effect.yieldNow
@@ -231,7 +236,7 @@ describe("PgConnections", () => {
       Effect.gen(function* () {
         const { ask, pool } = yield* started()
         const exit = yield* Effect.exit(
-          pool.use("throws", (): Effect.Effect<void> => {
+          pool.use({ name: "throws" }, (): Effect.Effect<void> => {
             throw new Error("thrown")
           })
         )
@@ -261,7 +266,7 @@ describe("PgConnections", () => {
         const inside = yield* Deferred.make<void>()
         const mayEnd = yield* Latch.make()
         const runs = yield* Effect.forkChild(
-          pool.use("runs", (session) =>
+          pool.use({ name: "runs" }, (session) =>
             Effect.andThen(
               Deferred.succeed(inside, undefined),
               Effect.andThen(mayEnd.await, session.executeRaw("select", []))
@@ -271,7 +276,7 @@ describe("PgConnections", () => {
         yield* Deferred.await(inside)
         yield* ask
         const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
-        for (const late of [Effect.asVoid(ask), Effect.asVoid(Effect.scoped(pool.lease("late")))]) {
+        for (const late of [Effect.asVoid(ask), Effect.asVoid(Effect.scoped(pool.lease({ name: "late" })))]) {
           assert.match((yield* Effect.flip(late)).reason.message ?? "", /The pool is closed/)
         }
         yield* isSoon("the idle one is closed", () => server.present.size === 1)
@@ -279,7 +284,7 @@ describe("PgConnections", () => {
         yield* Fiber.join(runs)
         yield* Fiber.join(closing)
         assert.strictEqual(server.present.size, 0)
-        for (const late of [Effect.asVoid(ask), Effect.asVoid(Effect.scoped(pool.lease("late")))]) {
+        for (const late of [Effect.asVoid(ask), Effect.asVoid(Effect.scoped(pool.lease({ name: "late" })))]) {
           assert.match((yield* Effect.flip(late)).reason.message ?? "", /The pool is closed/)
         }
       })
@@ -292,7 +297,7 @@ describe("PgConnections", () => {
         const inside = yield* Deferred.make<void>()
         const mayEnd = yield* Latch.make()
         const runs = yield* Effect.forkChild(
-          pool.use("runs", () => Effect.andThen(Deferred.succeed(inside, undefined), mayEnd.await))
+          pool.use({ name: "runs" }, () => Effect.andThen(Deferred.succeed(inside, undefined), mayEnd.await))
         )
         yield* Deferred.await(inside)
         const waits = yield* Effect.forkChild(Effect.flip(ask), { startImmediately: true })
@@ -338,8 +343,8 @@ describe("PgConnections, in any interleaving of borrowers, failures and interrup
           })
         const borrows = Effect.gen(function* () {
           yield* fewTurns
-          if ((yield* below(2)) === 0) yield* pool.use("uses", lives)
-          else yield* Effect.scoped(Effect.flatMap(pool.lease("leases"), lives))
+          if ((yield* below(2)) === 0) yield* pool.use({ name: "uses" }, lives)
+          else yield* Effect.scoped(Effect.flatMap(pool.lease({ name: "leases" }), lives))
         })
         const fibers = yield* Effect.replicateEffect(Effect.forkChild(Effect.exit(borrows)), 25)
         for (let interrupts = 0; interrupts < 10; interrupts++) {

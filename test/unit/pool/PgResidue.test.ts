@@ -1,6 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Schema } from "effect"
-import { residueOf } from "../../../src/pool/PgResidue.ts"
+import type { Residue } from "../../../src/pool/PgResidue.ts"
+import { verdictOf } from "../../../src/pool/PgResidue.ts"
+
+const residueOf = (sql: string): Residue => verdictOf(sql).residue
 
 const verdicts: Readonly<Record<ReturnType<typeof residueOf>, ReadonlyArray<string>>> = {
   none: [

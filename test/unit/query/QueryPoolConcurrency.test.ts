@@ -143,8 +143,9 @@ describe("a run that nobody listens to", () => {
   it.effect("has no listener, and so nothing for each query", () =>
     Effect.gen(function* () {
       const clock = yield* Clock.Clock
-      assert.isUndefined(new Run(5, 5, clock, undefined).listener)
-      assert.isDefined(new Run(5, 5, clock, () => {}).listener)
+      const options = { concurrency: 5, workers: 5, clock, queueMillis: undefined, deadlineMillis: undefined }
+      assert.isUndefined(new Run({ ...options, onEvent: undefined }).listener)
+      assert.isDefined(new Run({ ...options, onEvent: () => {} }).listener)
     })
   )
 })

@@ -9,7 +9,7 @@ import { SqlClient } from "effect/sql"
 import type { Connection } from "effect/sql/SqlConnection"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
 import { Rejected, QueryError } from "../../../src/query/QueryError.ts"
-import type { QueryInfo, Unit } from "../../../src/query/QueryPool.ts"
+import type { Limit, QueryInfo, Unit } from "../../../src/query/QueryPool.ts"
 import { QueryPool } from "../../../src/query/QueryPool.ts"
 
 /** What the pool does instead of talking to a server. By default it succeeds at once, and finds no rows. */
@@ -17,6 +17,8 @@ export interface Script {
   readonly open?: ((query: string) => Effect.Effect<void, SqlError>) | undefined
   readonly answer?: ((sql: string) => Effect.Effect<ReadonlyArray<object>, SqlError>) | undefined
   readonly close?: ((query: string) => Effect.Effect<void>) | undefined
+  /** What a session tells of itself, its number counted from 0 in the order of opening. By default nothing is kept. */
+  readonly outcome?: ((session: number) => Unit["outcome"]) | undefined
 }
 
 /** An error as the client of effect/sql gives it. */
@@ -25,13 +27,16 @@ export const sqlError = (message: string): SqlError =>
 
 class Session implements Unit {
   readonly query: string
+  readonly outcome: Unit["outcome"]
   rows = 0
   readonly columns = undefined
   readonly command = undefined
   onNotice: Unit["onNotice"]
+  onCancelled: Unit["onCancelled"]
 
-  constructor(query: string) {
+  constructor(query: string, outcome: Unit["outcome"]) {
     this.query = query
+    this.outcome = outcome
   }
 }
 
@@ -94,22 +99,27 @@ export const make = Effect.fnUntraced(function* (script: Script = {}) {
           Effect.sync(() => ledger.end(name))
         )
         yield* Scope.addFinalizer(yield* Scope.Scope, close)
-        return new Session(name)
+        return new Session(name, script.outcome?.(ledger.opened.length - 1) ?? "notApplied")
       })
     )
 
   const joined = Effect.map(Effect.context<never>(), (context) => Context.getOrUndefined(context, Current))
 
   const service = QueryPool.of({
-    use: (query, body) =>
+    use: (query, body, limits) =>
       Effect.flatMap(joined, (session) =>
         session !== undefined
-          ? body(sql, session)
+          ? patient(body(sql, session), query, limits?.running(), session)
           : Effect.scoped(
-              Effect.flatMap(lease(query), (session) =>
-                Effect.provideService(
-                  Effect.suspend(() => body(sql, session)),
-                  Current,
+              Effect.flatMap(patient(lease(query), query, limits?.queue), (session) =>
+                patient(
+                  Effect.provideService(
+                    Effect.suspend(() => body(sql, session)),
+                    Current,
+                    session
+                  ),
+                  query,
+                  limits?.running(),
                   session
                 )
               )
@@ -129,6 +139,27 @@ export const make = Effect.fnUntraced(function* (script: Script = {}) {
   return { ledger, sql, service, provide: Effect.provideService(QueryPool, service) }
 })
 
+const patient = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  query: QueryInfo,
+  limit: Limit | undefined,
+  session?: Session
+): Effect.Effect<A, E | QueryError, R> =>
+  limit === undefined
+    ? effect
+    : Effect.timeoutOrElse(effect, {
+        duration: limit.millis,
+        orElse: () =>
+          Effect.fail(
+            new QueryError({
+              query: query.name,
+              reason: limit.reason,
+              connection: "usable",
+              outcome: session?.outcome ?? "notApplied"
+            })
+          )
+      })
+
 /** Sessions of one pool mean nothing to another. */
 let pools = 0
 
@@ -138,5 +169,5 @@ const toTyped = <E>(query: string, error: E): Exclude<E, SqlError> | QueryError 
   const none = undefined
   const facts = { detail: none, hint: none, position: none, constraint: none, schema: none, table: none, column: none }
   const reason = new Rejected({ sqlState: undefined, message: error.message, ...facts })
-  return new QueryError({ query, reason, connection: "usable" })
+  return new QueryError({ query, reason, connection: "usable", outcome: "notApplied" })
 }

@@ -1,0 +1,62 @@
+/**
+ * What signals do to a command.
+ *
+ *     running --SIGINT, SIGTERM, SIGHUP--> stopping --the server has stopped--> ended, exit code 130
+ *                                             |
+ *                                             +--SIGINT--> left at once, exit code 130
+ *
+ * - The first asks: what runs is cancelled on the server, and the command ends when that has stopped.
+ * - A second Ctrl-C insists: the command says what it left behind, and ends without waiting for a server that may never
+ *   answer.
+ * - A second SIGTERM or SIGHUP changes nothing: systemd sends both at once, and a terminal that closes does so twice.
+ *
+ * @internal
+ */
+import { Runtime } from "effect"
+import { exitCode } from "./CliFailure.ts"
+
+/** npm hands the Ctrl-C of a terminal on to a child that has had it already: so soon after the first it is the same. */
+const relayMillis = 100
+
+/**
+ * Interrupts the command, for reasons of its own. Nothing happens before it runs, or when it has ended.
+ *
+ * @internal
+ */
+export let stop = (): void => {}
+
+/**
+ * Runs the command as the program of this process. `insisted` is called before the process ends by a second Ctrl-C.
+ *
+ * @internal
+ */
+export const runMain = (insisted: () => void) =>
+  Runtime.makeRunMain(({ fiber, teardown }) => {
+    let isStopped = false
+    let signalledAt: number | undefined
+
+    stop = () => {
+      isStopped = true
+      fiber.interruptUnsafe(fiber.id)
+    }
+    const onSignal = (signal: NodeJS.Signals): void => {
+      const isSame = signalledAt !== undefined && performance.now() - signalledAt < relayMillis
+      if (signalledAt !== undefined && signal === "SIGINT" && !isSame) {
+        insisted()
+        process.exit(exitCode.interrupted)
+      }
+      signalledAt ??= performance.now()
+      stop()
+    }
+
+    const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
+    // Without them the process would end at once, and leave its queries running on the server.
+    for (const signal of signals) process.on(signal, onSignal)
+    fiber.addObserver((exit) => {
+      for (const signal of signals) process.off(signal, onSignal)
+      // What was written to a pipe is written when the process ends by itself.
+      teardown(exit, (code) => {
+        if (isStopped || code !== 0) process.exit(code)
+      })
+    })
+  })

@@ -1,0 +1,137 @@
+/**
+ * The header lines of a `.sql` file: comments that say what a query is called and how it is run.
+ *
+ *     -- name: authors
+ *     -- timeout: 30s
+ *     -- retry: 3
+ *     -- read-only
+ *     select * from authors;
+ *
+ * Headers stand above the first statement: under a query's `-- name:` line they hold for that query, above all of them
+ * for every query of the file; a query's own line wins.
+ *
+ * There, a comment that begins with one lower-case word and a colon is a header, and one with a word that nobody knows
+ * is refused, so that no setting is lost to a slip of the pen; so is a comment that is nothing but a misspelled word of
+ * `words` below. Every other comment is prose: whatever begins with a capital letter or has a second word before the
+ * colon, and `note:`, `todo:`, `fixme:` and `see:`. Below the first statement all comments are prose, but for those that
+ * would have been a setting above it.
+ *
+ * @since 0.1.0
+ */
+import type { Duration } from "effect"
+import { Option } from "effect"
+import { parseDuration } from "./DurationText.ts"
+
+/**
+ * How a query is run, where its file says so.
+ *
+ * @since 0.1.0
+ */
+export interface SqlSettings {
+  /** `-- timeout: 30s`: how long it may take, with its retries. */
+  readonly timeout?: Duration.Duration | undefined
+  /** `-- retry: 3`: how often it is tried again at most, after a failure that may pass. */
+  readonly retry?: number | undefined
+  /** `-- transaction`, one transaction as a whole, or `-- read-only`, where the server refuses to write. */
+  readonly mode?: "transaction" | "readOnly" | undefined
+  /** `-- idempotent`: running it twice does no more than running it once. */
+  readonly idempotent?: boolean | undefined
+}
+
+/**
+ * A comment as a header line.
+ *
+ * @internal
+ */
+export type SqlHeader =
+  | { readonly _tag: "Name"; readonly value: string }
+  /** `setting` is `undefined` where the value is none. */
+  | { readonly _tag: "Setting"; readonly word: Word; readonly value: string; readonly setting: SqlSettings | undefined }
+  | { readonly _tag: "Unknown"; readonly text: string }
+
+type Word = keyof typeof words
+
+/** What each word makes of its value, which is empty where none is given. */
+const words = {
+  timeout: (value: string): SqlSettings | undefined =>
+    Option.getOrUndefined(Option.map(parseDuration(value), (timeout) => ({ timeout }))),
+  retry: (value: string): SqlSettings | undefined => (/^\d{1,6}$/.test(value) ? { retry: Number(value) } : undefined),
+  transaction: (value: string): SqlSettings | undefined => (value === "" ? { mode: "transaction" } : undefined),
+  "read-only": (value: string): SqlSettings | undefined => (value === "" ? { mode: "readOnly" } : undefined),
+  idempotent: (value: string): SqlSettings | undefined => (value === "" ? { idempotent: true } : undefined)
+}
+
+/**
+ * Every word that a header can begin with.
+ *
+ * @internal
+ */
+export const knownHeaders: ReadonlyArray<string> = ["name", ...Object.keys(words)]
+
+const isWord = (text: string): text is Word => Object.hasOwn(words, text)
+
+const prose: ReadonlySet<string> = new Set(["note", "todo", "fixme", "see"])
+
+/**
+ * What a comment says as a header, or `undefined` where it is prose.
+ *
+ * @internal
+ */
+export const readHeader = (comment: string): SqlHeader | undefined => {
+  const colon = comment.indexOf(":")
+  const word = comment.slice("--".length, colon < 0 ? undefined : colon).trim()
+  const rest = colon < 0 ? "" : comment.slice(colon + 1)
+  const value = rest.trim()
+  if (isWord(word)) return { _tag: "Setting", word, value, setting: words[word](value) }
+  if (colon < 0) return isMisspelled(word) ? { _tag: "Unknown", text: word } : undefined
+  // In lower case only: pg_dump writes `-- Name: authors; Type: TABLE` above each object.
+  if (word === "name") return { _tag: "Name", value }
+  const isHeader = /^[a-z][a-z-]*$/.test(word) && !prose.has(word) && /^(\s|$)/.test(rest)
+  return isHeader ? { _tag: "Unknown", text: word } : undefined
+}
+
+/** A comment of one word, or of two like `read only` and `timeout 3s`, that is meant as a setting. */
+const isMisspelled = (text: string): boolean => {
+  if (!/^[a-z][a-z_-]*( \S+)?$/.test(text)) return false
+  const [first = "", second] = text.split(" ")
+  if (second !== undefined && isWord(first)) return words[first](second) !== undefined
+  return Object.keys(words).some((word) => distance(bare(text), bare(word)) <= (word.length < 8 ? 1 : 2))
+}
+
+/**
+ * What was probably meant by what `readHeader` calls unknown.
+ *
+ * @internal
+ */
+export const meantBy = (text: string): string | undefined => {
+  const [first = "", second] = text.split(" ")
+  if (second !== undefined && isWord(first)) return `${first}: ${second}`
+  const near = knownHeaders
+    .map((word) => ({ word, edits: distance(bare(text), bare(word)) }))
+    .filter(({ edits }) => 2 * edits < text.length)
+  return near.toSorted((a, b) => a.edits - b.edits)[0]?.word
+}
+
+const bare = (text: string): string => text.replace(/[-_ ]/g, "")
+
+const at = (row: ReadonlyArray<number>, index: number): number => row[index] ?? Infinity
+
+/** How many letters have to be added, dropped, changed or swapped with the next (optimal string alignment). */
+const distance = (a: string, b: string): number => {
+  let beforeLast: Array<number> = []
+  let last = Array.from({ length: b.length + 1 }, (_, index) => index)
+  // What is much longer than any known word is none of them, and a comment can be megabytes long.
+  if (a.length > 2 * b.length) return a.length
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const changed = at(last, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+      const swapped = isSwap ? at(beforeLast, j - 2) + 1 : Infinity
+      row.push(Math.min(at(last, j) + 1, at(row, j - 1) + 1, changed, swapped))
+    }
+    beforeLast = last
+    last = row
+  }
+  return at(last, b.length)
+}

@@ -1,0 +1,24 @@
+/**
+ * The pool's own refusals, as the cause of a `SqlError`: the clients of effect/sql know no other error.
+ *
+ * @internal
+ */
+import { SqlError, UnknownError } from "effect/sql/SqlError"
+import type { QueueFull, QueueTimeout, TimedOut } from "../query/QueryError.ts"
+
+/** @internal */
+export class PgRefusal extends Error {
+  override readonly name = "PgRefusal"
+  readonly reason: QueueFull | QueueTimeout | TimedOut
+
+  constructor(reason: PgRefusal["reason"]) {
+    super(reason.message)
+    this.reason = reason
+  }
+}
+
+/** @internal */
+export const refusal = (reason: PgRefusal["reason"]): SqlError => {
+  const cause = new PgRefusal(reason)
+  return new SqlError({ reason: new UnknownError({ cause, message: cause.message, operation: "acquire" }) })
+}
