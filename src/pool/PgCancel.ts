@@ -284,10 +284,9 @@ class Watched {
     const bytes = chunk.length >= 6 ? chunk : Buffer.concat([this.tail, chunk])
     this.tail = Buffer.from(bytes.subarray(-6))
     const isEnd = this.tail.length === 6 && this.tail.subarray(0, 5).equals(readyForQuery)
-    if (isEnd && !this.drained) {
-      this.drained = true
-      this.refused = endsInCancel(chunk.subarray(0, -6))
-    }
+    const said = isEnd ? chunk.subarray(0, -6) : chunk
+    if (!this.drained && said.length > 0) this.refused = endsInCancel(said)
+    this.drained ||= isEnd
     // Before its unit, which the driver has just been told of the end, can send anything else.
     if (this.drained && this.connection.aborting) this.connection.destroy()
     this.changed()

@@ -20,6 +20,7 @@ import { Reactivity } from "effect/reactivity"
 import { SqlClient } from "effect/sql"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import type { QueryError } from "../query/QueryError.ts"
+import { ConnectionLost } from "../query/QueryError.ts"
 import type { QueryInfo } from "../query/QueryPool.ts"
 import { QueryPool } from "../query/QueryPool.ts"
 import * as PgConnections from "./PgConnections.ts"
@@ -275,6 +276,10 @@ const toTyped = <E>(query: QueryInfo, session: PgSession | undefined, error: E):
       connection: session === undefined ? "usable" : "gone",
       outcome: session?.outcome ?? "notApplied"
     })
+  }
+  if (session?.connection.aborting === true) {
+    const reason = new ConnectionLost({ message: "the pool was closed while the query ran" })
+    return toQueryError(query, { reason, connection: "gone", outcome: session.outcome })
   }
   return toQueryError(
     query,
