@@ -32,9 +32,12 @@ export class BenchServer extends Context.Service<BenchServer, Connection>()("que
   )
 }
 
-// The largest table of the default scale is 128 MB: it stays in memory, whichever subject reads it.
+// The largest table of the default scale is 128 MB: it stays in memory, whichever subject reads it. A suite cancels a
+// hundred queries, each on a connection, and others to cancel them.
 const startServer = Effect.gen(function* () {
-  const context = yield* Layer.build(EmbeddedPostgres.layer({ settings: { shared_buffers: "512MB" } }))
+  const context = yield* Layer.build(
+    EmbeddedPostgres.layer({ settings: { shared_buffers: "512MB", max_connections: "300" } })
+  )
   const { database, host, password, port, username } = Context.get(context, EmbeddedPostgres)
   return { host, port, username, password, database }
 }).pipe(failAs("embedded"))

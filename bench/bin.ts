@@ -8,12 +8,13 @@ import { describeMachine } from "./Machine.ts"
 import { Python } from "./peers/python.ts"
 import { save, writeReadme } from "./Results.ts"
 import type { Effort, Suite } from "./Suite.ts"
+import { cancel } from "./suites/cancel.ts"
 import { eventLoop } from "./suites/eventLoop.ts"
 import { lookups } from "./suites/lookups.ts"
 import { six } from "./suites/six.ts"
 import { terminalTable } from "./Table.ts"
 
-const suites: ReadonlyArray<Suite> = [lookups, six, eventLoop]
+const suites: ReadonlyArray<Suite> = [lookups, six, eventLoop, cancel]
 
 class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { message: Schema.String }) {
   override readonly [Runtime.errorExitCode] = 2
