@@ -16,7 +16,7 @@ export default defineConfig({
     ]
   },
   test: {
-    setupFiles: ["test/support/leaks.ts"],
+    setupFiles: ["test/support/leaks.ts", "test/support/secrets.ts"],
     reporters: ["default", "./test/support/closingLine.ts"],
     // Half of the processors, which is the default, would leave the other of two idle.
     maxWorkers: "100%",

@@ -13,7 +13,9 @@ const typo = Query.make("typo", (sql) => sql`select * from orders_of_last_weak`)
 const program = Effect.gen(function* () {
   const outcomes = yield* QueryPool.all([fine, empty, typo], { mode: "outcome" })
   for (const outcome of outcomes) {
-    yield* Console.log(outcome._tag === "Failed" ? `${outcome._tag}: ${outcome.error.message}` : outcome._tag)
+    if (outcome._tag !== "Failed") yield* Console.log(outcome._tag)
+    // `error.message` says all of it: the place in the SQL, what to try, and where the query was made.
+    else yield* Console.log(`${outcome._tag}: ${outcome.error.reason._tag}, ${outcome.error.reason.message}`)
   }
 
   const orElse = empty.pipe(Effect.catchReason("QueryError", "NoRows", () => Effect.succeed({ one: 0 })))

@@ -17,7 +17,7 @@ class Ticket {
 /** How long to wait for a slot, and what to do when there is none by then. */
 interface Patience<E> {
   readonly millis: number
-  readonly then: Effect.Effect<never, E>
+  readonly orElse: Effect.Effect<never, E>
 }
 
 /** @internal */
@@ -62,7 +62,7 @@ export class Slots {
       const patient: Effect.Effect<void, E> =
         patience === undefined
           ? wait
-          : Effect.timeoutOrElse(wait, { duration: patience.millis, orElse: () => patience.then })
+          : Effect.timeoutOrElse(wait, { duration: patience.millis, orElse: () => patience.orElse })
       return Effect.onExitPrimitive(restore(patient), (exit) => {
         if (exit._tag === "Success") return undefined
         // The slot may have been handed over just before the interruption.

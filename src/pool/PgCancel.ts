@@ -140,7 +140,7 @@ export class PgCancel {
 
   /** Watches over a cancel that was just sent; `onEnd` is called before the result's waiters go on. */
   watch(connection: ServerConnection, main: Duplex, onEnd: (end: CancelEnd) => void): Effect.Effect<CancelEnd> {
-    const watched = new Watched(connection, main)
+    const watched = new Watched(connection, main, this.fork)
     const begun = this.clock.currentTimeMillisUnsafe()
     const settled = Effect.map(this.settle(watched, begun), (how): CancelEnd => {
       watched.stop()
@@ -164,8 +164,6 @@ export class PgCancel {
         if (watched.over || leftMillis() === 0) break
         const seen = yield* this.repeat(watched, leftMillis())
         if (seen === "gone") return "gone"
-        // Nothing is under way that could still end.
-        if (seen === "idle" && connection.aborting) break
       }
       if (watched.drained) return "idle"
       // A pooler's hanging up says nothing of the server behind it.
@@ -246,15 +244,21 @@ class Watched {
   refused = false
   private tail: Buffer = Buffer.alloc(0)
   private wake: (() => void) | undefined
+  private readonly turn: Fiber.Fiber<void>
 
-  constructor(connection: ServerConnection, main: Duplex) {
+  constructor(connection: ServerConnection, main: Duplex, fork: Fork) {
     this.connection = connection
     this.main = main
     main.on("data", this.onData).once("end", this.onEnd).once("close", this.changed)
     connection.onCancelRequestsTaken(this.changed)
+    // The driver gives a turn to nobody while a statement is under way. So this finds out that one had ended just
+    // before its cancel was sent: nothing more is heard of that one. Where others wait for a turn, it comes after
+    // theirs, too late for what `onData` is for.
+    this.turn = fork(Effect.scoped(Effect.andThen(connection.pg.pin, Effect.sync(this.onDrained))))
   }
 
   stop(): void {
+    this.turn.interruptUnsafe()
     this.main.off("data", this.onData).off("end", this.onEnd).off("close", this.changed)
   }
 
@@ -286,9 +290,13 @@ class Watched {
     const isEnd = this.tail.length === 6 && this.tail.subarray(0, 5).equals(readyForQuery)
     const said = isEnd ? chunk.subarray(0, -6) : chunk
     if (!this.drained && said.length > 0) this.refused = endsInCancel(said)
-    this.drained ||= isEnd
+    if (isEnd) this.onDrained()
+  }
+
+  private readonly onDrained = (): void => {
+    this.drained = true
     // Before its unit, which the driver has just been told of the end, can send anything else.
-    if (this.drained && this.connection.aborting) this.connection.destroy()
+    if (this.connection.aborting) this.connection.destroy()
     this.changed()
   }
 

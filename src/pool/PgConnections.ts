@@ -203,7 +203,10 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
         // One that is idle all the same has to go, and to be gone before another takes its place.
         const unfit = idle.pop()
         if (unfit === undefined) return open(restore)
-        return Effect.andThen(close(unfit, unfit.reasonToGo(clock.currentTimeMillisUnsafe()) ?? "broken"), open(restore))
+        return Effect.andThen(
+          close(unfit, unfit.reasonToGo(clock.currentTimeMillisUnsafe()) ?? "broken"),
+          open(restore)
+        )
       }),
       (exit) => {
         if (Exit.isFailure(exit)) slots.give()
@@ -242,7 +245,12 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
     const session = begin(connection, query)
     const tuning = tune(connection, query.options?.mode === "readOnly", limitMillis)
     const body: Effect.Effect<A, E | SqlError, R> =
-      tuning === undefined ? effectOf(f, session) : Effect.andThen(tuning, Effect.suspend(() => effectOf(f, session)))
+      tuning === undefined
+        ? effectOf(f, session)
+        : Effect.andThen(
+            tuning,
+            Effect.suspend(() => effectOf(f, session))
+          )
     return Effect.onExitPrimitive(restore(body), () => finish(session))
   }
 
@@ -261,7 +269,7 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
     const patience =
       queue === undefined
         ? undefined
-        : { millis: queue.millis, then: Effect.suspend(() => Effect.fail(refusal(queue.reason))) }
+        : { millis: queue.millis, orElse: Effect.suspend(() => Effect.fail(refusal(queue.reason))) }
     return Effect.map(slots.take(restore, patience), () => counts.waited(clock.currentTimeMillisUnsafe() - since))
   }
 
@@ -276,9 +284,7 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
       }
       return Effect.flatMap(slot(restore, limits?.queue), () => {
         const limit = limits?.running()
-        return limit === undefined
-          ? Effect.flatMap(connectionFor(restore), lend)
-          : within(limit, restore, query, f)
+        return limit === undefined ? Effect.flatMap(connectionFor(restore), lend) : within(limit, restore, query, f)
       })
     })
 

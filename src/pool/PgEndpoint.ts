@@ -100,6 +100,10 @@ const fromUrl = (raw: string): Result.Result<UrlPart, SqlError> => {
       invalid(`Expected a connection URL that starts with postgres:// or postgresql://, got ${url.protocol}//`)
     )
   }
+  // `postgres:/me:secret@host/db` would be a database of that name, which errors and spans tell of.
+  if (!url.href.startsWith(`${url.protocol}//`)) {
+    return Result.fail(invalid("Expected a connection URL that starts with postgres:// or postgresql://"))
+  }
   const sslmode = url.searchParams.get("sslmode")
   if (sslmode !== null && !sslmodes.has(sslmode)) {
     return Result.fail(invalid(`Expected sslmode to be one of ${[...sslmodes].join(", ")}`))

@@ -106,6 +106,8 @@ export class PgSession implements SqlConnection, Unit {
   private streaming = false
   private stuck = false
   private finished = false
+  /** The latest statement never left: its connection was gone before. What it would have done is no open question. */
+  private unsendable = false
 
   constructor(query: QueryName, connection: ServerConnection, transaction: TransactionKey, since: number) {
     this.query = query
@@ -166,6 +168,7 @@ export class PgSession implements SqlConnection, Unit {
     if (verdict.residue === "unfit") this.unfit = true
     else if (verdict.residue === "session") this.dirty = true
     this.sql = sql
+    this.unsendable = this.connection.broken
     this.ledger.sent(verdict)
     this.columns = undefined
     this.command = undefined
@@ -178,7 +181,8 @@ export class PgSession implements SqlConnection, Unit {
     this.turns.ended()
     if (exit._tag === "Success") return this.ledger.succeeded(verdict)
     const failure = exit.cause.reasons.find(Cause.isFailReason)
-    if (failure !== undefined && !this.connection.broken && !isConnectionGone(failure.error)) this.ledger.refused(verdict)
+    const isAnswer = failure !== undefined && !this.connection.broken && !isConnectionGone(failure.error)
+    if (isAnswer || this.unsendable) this.ledger.refused(verdict)
   }
 
   /** The level that a fiber's statements belong to. */

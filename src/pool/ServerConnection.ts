@@ -126,11 +126,16 @@ export class ServerConnection {
   })
 
   private watchCancel(): Effect.Effect<CancelEnd> | undefined {
-    this.cancelUnderWay ??= this.cancel?.watch(this, this.sockets.main, (end) => {
-      this.cancelled = end
+    if (this.cancelUnderWay !== undefined || this.cancel === undefined) return this.cancelUnderWay
+    let over = false
+    const end = this.cancel.watch(this, this.sockets.main, (result) => {
+      over = true
+      this.cancelled = result
       this.cancelUnderWay = undefined
     })
-    return this.cancelUnderWay
+    // On a connection that is broken already there is nothing to wait for.
+    if (!over) this.cancelUnderWay = end
+    return end
   }
 
   /** Sends another CancelRequest. */

@@ -9,7 +9,7 @@
  * - The whole query is tried again, on a session of its own.
  * - It is tried again only when its policy names the failure and nothing of the attempt is kept (`notApplied`), unless
  *   it is `readOnly`, where the server sees to that, or declared idempotent. That is decided by what the session did,
- *   not by the error: a query may fail with an error of its own after it has written.
+ *   whatever the error: a query may fail with an error of its own after it has written.
  * - Time is shared by all attempts and waits. A wait that would take longer than what is left is not begun.
  * - A query that got no slot in time is not tried again, and neither is one with a defect.
  *
@@ -145,6 +145,10 @@ class Again {
   }
 }
 
+/** A query that may not wait at all may start all the same, at once; one that may not run need not. */
+const isOver = ({ millis, reason }: Limit): boolean =>
+  millis < 0 || (millis === 0 && !(reason._tag === "QueueTimeout" && reason.afterMillis === 0))
+
 const hasNoSlot = (error: unknown): boolean => error instanceof QueryError && error.reason._tag === "QueueTimeout"
 
 const outcomes: ReadonlyArray<Unit["outcome"]> = ["notApplied", "partial", "unknown"]
@@ -174,17 +178,20 @@ const limited = (
 
     const attempt = (number: number): AnyEffect => {
       let unit: Unit | undefined
-      const using = Effect.suspend(() =>
-        pool.use(
+      const using = Effect.suspend(() => {
+        const queue = allowance.queue()
+        // The slot may have come at the very end of its time.
+        if (queue !== undefined && isOver(queue)) return Effect.fail(unstarted(query, queue.reason))
+        return pool.use(
           query,
           (sql, session) => {
             unit = session
             life?.started(session, number)
             return body(sql, session)
           },
-          { queue: allowance.queue(), running: allowance.running }
+          { queue, running: allowance.running }
         )
-      )
+      })
       const decided = Effect.catchCause(using, (failure) => {
         const cause = Cause.map(failure, (error) => ofAttempt(error, number))
         const reason = cause.reasons.find(Cause.isFailReason)
@@ -220,9 +227,8 @@ const limited = (
         const queue = allowance.queue()
         if (queue === undefined) return run === undefined ? ended : withSlot(run.slots, ended)
         const timedOut = Effect.suspend(() => Effect.fail(ofAttempt(unstarted(query, queue.reason), number)))
-        // A query that may not wait at all may start all the same; one that may not run need not.
-        if (queue.millis < 0 || (queue.millis === 0 && queue.reason._tag === "TimedOut")) return timedOut
-        return run === undefined ? ended : withSlot(run.slots, ended, { millis: queue.millis, then: timedOut })
+        if (isOver(queue)) return timedOut
+        return run === undefined ? ended : withSlot(run.slots, ended, { millis: queue.millis, orElse: timedOut })
       })
       return Effect.flatMap(turn, (result) => {
         if (!(result instanceof Again)) return Effect.succeed(result)

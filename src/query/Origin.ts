@@ -38,8 +38,8 @@ export const callerIn = (stack: unknown, ownUrl: string, startedIn: string | und
   for (const line of stack.split("\n")) {
     const place = placeOf(line)
     if (place === undefined || place.startsWith(own)) continue
-    const folder = `${startedIn ?? ""}/`
-    return place.startsWith(folder) ? place.slice(folder.length) : place
+    const inside = startedIn !== undefined && place.startsWith(`${startedIn}/`)
+    return inside ? place.slice(startedIn.length + 1) : place
   }
   return undefined
 }

@@ -11,7 +11,8 @@
  *
  * @since 0.1.0
  */
-import { Cause, Clock, Context, Duration, Effect, Exit, identity, Predicate, Stream } from "effect"
+import type { Duration } from "effect"
+import { Cause, Clock, Context, Effect, Exit, identity, Predicate, Stream } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { mapWithWorkers } from "../internal/mapWithWorkers.ts"

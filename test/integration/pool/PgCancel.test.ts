@@ -63,6 +63,17 @@ layer(Pg.layer("PgCancel"), { excludeTestServices: true })("a cancel", (it) => {
     })
   )
 
+  it.effect("that finds nothing under way is over at once", () =>
+    Effect.gen(function* () {
+      const { observer, open } = yield* makeBench({ cancelGrace: Duration.minutes(1) })
+      const connection = yield* open
+      yield* connection.pg.interrupt
+      assert.strictEqual((yield* connection.settleCancel)?.how, "idle")
+      assert.deepStrictEqual(yield* connection.pg.queryValues("select 1"), [[1]])
+      assert.lengthOf(yield* observer.backends, 1)
+    })
+  )
+
   it.effect("that is lost is repeated over a connection of its own", () =>
     Effect.gen(function* () {
       // Without the repetition it would end in `terminated`, a minute later.
@@ -263,11 +274,11 @@ layer(Pg.layer("PgAbort"), { excludeTestServices: true })("an abort", (it) => {
 
   it.effect("ends a transaction in which nothing runs", () =>
     Effect.gen(function* () {
-      const { open } = yield* makeBench({ cancelGrace: Duration.minutes(1) })
+      const { observer, open } = yield* makeBench({ cancelGrace: Duration.minutes(1) })
       const connection = yield* open
       yield* connection.pg.query("begin", [], false)
-      assert.strictEqual((yield* connection.abort).how, "terminated")
-      assert.isUndefined(yield* stateOf(connection))
+      assert.strictEqual((yield* connection.abort).how, "idle")
+      yield* observer.gone
     })
   )
 
@@ -275,9 +286,10 @@ layer(Pg.layer("PgAbort"), { excludeTestServices: true })("an abort", (it) => {
     Effect.gen(function* () {
       const { faults, open } = yield* makeBench({ cancelGrace: Duration.millis(300) })
       const connection = yield* open
+      const running = yield* start(connection, sleeping)
       yield* faults.inject(Faults.freeze(), { on: "all" })
       assert.strictEqual((yield* connection.abort).how, "unconfirmed")
-      assert.isTrue(connection.broken)
+      assert.isTrue(Exit.isFailure(yield* Fiber.await(running)))
     })
   )
 })

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber } from "effect"
 import { Slots, withSlot } from "../../../src/internal/Slots.ts"
+import { timePasses } from "../query/timePasses.ts"
 import { below, fewTurns, forSeeds } from "../../support/Chaos.ts"
 
 const take = (slots: Slots) => Effect.uninterruptibleMask((restore) => slots.take(restore))
@@ -74,6 +75,36 @@ describe("Slots", () => {
       const fiber = yield* Effect.forkChild(withSlot(slots, Effect.never), { startImmediately: true })
       yield* Fiber.interrupt(fiber)
       assert.strictEqual(free(slots), 1)
+    })
+  )
+
+  it.effect("lets nobody wait longer than its patience, and loses no slot when one comes at that very moment", () =>
+    Effect.gen(function* () {
+      for (const given of [5, 10, 20]) {
+        const slots = new Slots(1)
+        slots.tryTake()
+        const patience = { millis: 10, orElse: Effect.fail("no slot") }
+        const fibers = yield* Effect.forEach([1, 2], () =>
+          Effect.forkChild(Effect.exit(withSlot(slots, Effect.void, patience)), { startImmediately: true })
+        )
+        yield* Effect.forkChild(
+          Effect.delay(
+            Effect.sync(() => slots.give()),
+            given
+          )
+        )
+        for (let millis = 0; millis < 20; millis += 5) yield* timePasses(5)
+        const exits = yield* Effect.forEach(fibers, Fiber.join)
+        // Both or none: whether the slot or the end of the patience is first at 10 ms is nobody's business.
+        if (given !== 10) {
+          assert.deepStrictEqual(
+            exits.map(Exit.isSuccess),
+            exits.map(() => given < 10)
+          )
+        }
+        assert.strictEqual(slots.queue, 0)
+        assert.strictEqual(free(slots), 1)
+      }
     })
   )
 

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Logger } from "effect"
+import { Duration, Effect, Exit, Fiber, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import { duplexPair } from "node:stream"
 import type { Duplex } from "node:stream"
@@ -50,7 +50,9 @@ const textValue = (value: string): Buffer => Buffer.concat([number(value.length,
 /** A pooler: it answers each statement with the backend that serves it, and gives every client a pid of its own. */
 class Pooler {
   opened = 0
+  present = 0
   asked = 0
+  answers = true
   private readonly backendOf: (client: number) => number
 
   constructor(backendOf: (client: number) => number) {
@@ -62,12 +64,15 @@ class Pooler {
     client.on("close", () => server.destroy())
     server.on("close", () => client.destroy())
     const id = ++this.opened
+    this.present++
+    server.on("close", () => this.present--)
     const ready = frame("Z", Buffer.from("I"))
     server.once("data", (first: Buffer) => {
       if (first.length === 16) return void server.destroy()
       server.on("data", (chunk: Buffer) => {
         if (chunk[0] === 0x58) return void server.end()
         this.asked++
+        if (!this.answers) return
         const description = [number(2, 2), textColumn("pid"), textColumn("started_at")]
         const row = [number(2, 2), textValue(String(this.backendOf(id))), textValue("1.5")]
         server.write(
@@ -216,10 +221,13 @@ describe("a pooler", () => {
     Effect.gen(function* () {
       const pooler = new Pooler(() => 7)
       const { first } = yield* openTwo(pooler)
+      pooler.answers = false
+      const running = yield* Effect.forkChild(first.pg.query("select", [], false), { startImmediately: true })
       const { asked } = pooler
       const ended = yield* Effect.forkChild(first.abort, { startImmediately: true })
       yield* TestClock.adjust("10 seconds")
       assert.strictEqual((yield* Fiber.join(ended)).how, "unconfirmed")
+      assert.isTrue(Exit.isFailure(yield* Fiber.await(running)))
       assert.strictEqual(pooler.asked, asked)
     })
   )
@@ -295,19 +303,23 @@ describe("a cancel", () => {
 
   it.effect("is not sent for a connection that is being opened: its socket is destroyed", () =>
     Effect.gen(function* () {
-      const { open, server } = yield* started()
-      server.answering.close()
-      const opening = yield* Effect.forkChild(open, { startImmediately: true })
+      const pooler = new Pooler(() => 7)
+      pooler.answers = false
+      const cancel = yield* PgCancel.make({ driver, openSocket: pooler.open })
+      const opening = yield* Effect.forkChild(
+        connect({ driver, openSocket: pooler.open, cancel, restore: Effect.interruptible }),
+        { startImmediately: true }
+      )
       yield* waitUntil(
         "it asks",
-        Effect.sync(() => server.statements.length === 1)
+        Effect.sync(() => pooler.asked === 1)
       )
       yield* Fiber.interrupt(opening)
       yield* waitUntil(
         "it is gone",
-        Effect.sync(() => server.present.size === 0)
+        Effect.sync(() => pooler.present === 0)
       )
-      assert.strictEqual(server.opened, 1)
+      assert.strictEqual(pooler.opened, 1)
     })
   )
 })

@@ -508,7 +508,7 @@ describe("a run with retries, in any interleaving", () => {
               () =>
                 Effect.gen(function* () {
                   yield* fewTurns
-                  if ((yield* below(2)) === 0) return yield* Effect.fail(deadlock(`${id}`))
+                  if ((yield* below(2)) === 0) return yield* deadlock(`${id}`)
                   yield* fewTurns
                   successes.set(`${id}`, (successes.get(`${id}`) ?? 0) + 1)
                   return `${id}`
