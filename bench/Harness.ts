@@ -2,8 +2,7 @@
  * Measures one case, so that its subjects meet the same conditions.
  *
  * First every subject does one round and all answers must be equal; a case whose subjects differ fails before any time
- * is taken. Then warm-up rounds, then the rounds that count. In each round every subject has one turn, which it takes
- * twice and which counts the second time; the next
+ * is taken. Then in each round every subject has one turn, which it takes twice, and the second time counts. The next
  * round starts one subject later: A B C, B C A, C A B. So a drift of the machine meets all of them, and nobody is
  * always first. Every later answer is compared too: a subject that goes wrong under load fails the case.
  */
@@ -42,7 +41,7 @@ export const measure = Effect.fnUntraced(function* (
   suite: string,
   case_: Omit<Case, "subjects">,
   subjects: ReadonlyArray<Subject>,
-  effort: Pick<Effort, "warmups" | "rounds">
+  { rounds }: Pick<Effort, "rounds">
 ): Effect.fn.Return<ReadonlyArray<Measurement>, BenchError> {
   const title = `${suite}, ${case_.name}`
   yield* Console.error(`${title}: comparing ${subjects.map((subject) => subject.name).join(", ")}`)
@@ -51,11 +50,8 @@ export const measure = Effect.fnUntraced(function* (
   yield* agree(title, answers)
 
   const values = new Map(subjects.map((subject) => [subject.name, new Array<number>()]))
-  for (let round = 0; round < effort.warmups + effort.rounds; round++) {
-    const warmup = round < effort.warmups
-    yield* Console.error(
-      warmup ? `${title}: warming up` : `${title}: round ${round - effort.warmups + 1} of ${effort.rounds}`
-    )
+  for (let round = 0; round < rounds; round++) {
+    yield* Console.error(`${title}: round ${round + 1} of ${rounds}`)
     for (const subject of rotated(subjects, round)) {
       collectGarbage()
       // Warm again: between its turns the others' code and the collection have driven out what V8 had compiled for it,
@@ -63,7 +59,7 @@ export const measure = Effect.fnUntraced(function* (
       yield* subject.round
       const { answer, measured } = yield* subject.round
       yield* agree(title, [...answers, [`${subject.name} in a later round`, answer]])
-      if (!warmup) values.get(subject.name)?.push(case_.value(measured))
+      values.get(subject.name)?.push(case_.value(measured))
     }
   }
   return subjects.map(({ name }) => ({

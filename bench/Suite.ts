@@ -18,7 +18,6 @@ export interface Effort {
   readonly quick: boolean
   /** The scale of the pgbench tables: 100,000 accounts each. */
   readonly scale: number
-  readonly warmups: number
   readonly rounds: number
 }
 

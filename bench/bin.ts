@@ -45,7 +45,7 @@ const runSuite = Effect.fnUntraced(
   Effect.provide(BenchDatabase.layer, { local: true })
 )
 
-const quickEffort: Effort = { quick: true, scale: 1, warmups: 0, rounds: 1 }
+const quickEffort: Effort = { quick: true, scale: 1, rounds: 1 }
 
 const flag = (name: string, description: string) =>
   Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withDefault(false))
@@ -81,7 +81,7 @@ const bench = Command.make(
       if (quick && save)
         return yield* new UsageError({ message: "--quick --save: figures of a quick run mean nothing" })
       const chosen = yield* choose(names)
-      const effort: Effort = quick ? quickEffort : { quick, scale, warmups: 1, rounds }
+      const effort: Effort = quick ? quickEffort : { quick, scale, rounds }
       const results = yield* Effect.forEach(chosen, (suite) => runSuite(suite, effort, save)).pipe(
         Effect.provide(Layer.merge(BenchServer.layer, Python.layer))
       )

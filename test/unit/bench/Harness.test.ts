@@ -32,7 +32,7 @@ describe("measure", () => {
         scripted("a", [1, 1, 1], () => ({ rows: 1 }), turns),
         scripted("b", [1, 1, 1], () => ({ rows: 2 }), turns)
       ]
-      const error = yield* Effect.flip(measure("suite", seconds, subjects, { warmups: 1, rounds: 1 }))
+      const error = yield* Effect.flip(measure("suite", seconds, subjects, { rounds: 1 }))
       assert.strictEqual(error.message, 'suite, case: the subjects disagree\n  a: {"rows":1}\n  b: {"rows":2}')
       assert.deepStrictEqual(turns, ["a", "b"])
     })
@@ -40,29 +40,32 @@ describe("measure", () => {
 
   it.effect("fails when a subject's answer changes in a later round", () =>
     Effect.gen(function* () {
-      const subjects = [scripted("a", [1, 1, 1]), scripted("b", [1, 1, 1], (turn) => ({ rows: turn < 2 ? 1 : 0 }))]
-      const error = yield* Effect.flip(measure("suite", seconds, subjects, { warmups: 0, rounds: 2 }))
+      const subjects = [
+        scripted("a", [1, 1, 1, 1, 1]),
+        scripted("b", [1, 1, 1, 1, 1], (turn) => ({ rows: turn < 3 ? 1 : 0 }))
+      ]
+      const error = yield* Effect.flip(measure("suite", seconds, subjects, { rounds: 2 }))
       assert.include(error.message, 'b in a later round: {"rows":0}')
     })
   )
 
-  it.effect("counts neither the comparison nor the warm-up", () =>
+  it.effect("counts neither the comparison nor the first time of a turn", () =>
     Effect.gen(function* () {
-      const subjects = [scripted("a", [1000, 900, 800, 5, 1, 3]), scripted("b", [0, 0, 0, 20, 20, 30])]
+      const subjects = [scripted("a", [1000, 900, 5, 800, 1, 700, 3]), scripted("b", [0, 0, 20, 0, 20, 0, 30])]
       const perSecond = { name: "case", unit: "lookups/s", value: (measured: number) => 60 / measured }
-      assert.deepStrictEqual(yield* measure("suite", perSecond, subjects, { warmups: 2, rounds: 3 }), [
+      assert.deepStrictEqual(yield* measure("suite", perSecond, subjects, { rounds: 3 }), [
         { suite: "suite", case: "case", subject: "a", unit: "lookups/s", median: 20, min: 12, max: 60 },
         { suite: "suite", case: "case", subject: "b", unit: "lookups/s", median: 3, min: 2, max: 3 }
       ])
     })
   )
 
-  it.effect("gives every subject one turn a round and starts each round one subject later", () =>
+  it.effect("gives every subject one turn a round, twice in a row, and starts each round one subject later", () =>
     Effect.gen(function* () {
       const turns: Array<string> = []
-      const subjects = ["a", "b", "c"].map((name) => scripted(name, [1, 1, 1, 1, 1], undefined, turns))
-      yield* measure("suite", seconds, subjects, { warmups: 1, rounds: 3 })
-      assert.deepStrictEqual(turns.join("").match(/.../g), ["abc", "abc", "bca", "cab", "abc"])
+      const subjects = ["a", "b", "c"].map((name) => scripted(name, [1, 1, 1, 1, 1, 1, 1], undefined, turns))
+      yield* measure("suite", seconds, subjects, { rounds: 3 })
+      assert.deepStrictEqual(turns.join("").match(/^...|.{6}/g), ["abc", "aabbcc", "bbccaa", "ccaabb"])
     })
   )
 })
