@@ -44,6 +44,8 @@ const Account = Schema.Struct({
 const select = (sql: SqlClient.SqlClient, id: number) =>
   sql<typeof Account.Type>`select aid, bid, abalance, filler from accounts where aid = ${id}`
 
+const find = (id: number) => Query.findOne({ name: "account", schema: Account, statement: (sql) => select(sql, id) })
+
 const rows = (job: Job): Case["subjects"] =>
   Effect.gen(function* () {
     const ids = job.statements.flatMap((statement) => statement.parameters)
@@ -86,8 +88,6 @@ const typed = (job: Job): Case["subjects"] =>
   Effect.gen(function* () {
     const ids = job.statements.flatMap((statement) => statement.parameters)
     const asResults = Effect.map((accounts: ReadonlyArray<typeof Account.Type>) => accounts.map((account) => [account]))
-    const find = (id: number) =>
-      Query.findOne({ name: "account", schema: Account, statement: (sql) => select(sql, id) })
     return [
       yield* querypool(
         "querypool",

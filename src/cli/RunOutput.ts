@@ -80,6 +80,11 @@ const sayNotices = ({ console, stderr }: Output, { report }: Finished): void => 
   for (const { message, severity } of report.notices) {
     console.error(`${style(stderr, ["bold", "yellow"], toLine(report.name))} ${severity}: ${toLine(message)}`)
   }
+  if (report.moreNotices > 0) {
+    console.error(
+      `${style(stderr, ["bold", "yellow"], toLine(report.name))} … and ${plural(report.moreNotices, "more notice")}`
+    )
+  }
 }
 
 const sayFailure = ({ console, stderr }: Output, finished: Finished): void => {

@@ -175,10 +175,10 @@ export class PgCancel {
   /** Cancels once more. Gives what is known of the backend after that. */
   private repeat({ connection, drained, main }: Watched, limitMillis: number): Effect.Effect<Answer | undefined> {
     const { backend } = connection
-    if (drained) return Effect.succeed(undefined)
+    if (drained) return Effect.undefined
     if (backend === undefined || this.shared) {
       connection.cancelAgain()
-      return Effect.succeed(undefined)
+      return Effect.undefined
     }
     // The driver may see the statement's end meanwhile and send the next one, which the cancel is not meant for.
     main.cork()

@@ -59,7 +59,7 @@ export class PgControl {
   /** Gives what the backend was doing when it was asked for; undefined if that cannot be found out. */
   ask(backend: Backend, ask: Ask): Effect.Effect<Answer | undefined> {
     return Effect.suspend(() => {
-      if (this.closed) return Effect.succeed(undefined)
+      if (this.closed) return Effect.undefined
       const question: Question = { backend, ask, answer: Deferred.makeUnsafe() }
       this.questions.push(question)
       clearTimeout(this.idleTimer)
@@ -86,7 +86,7 @@ export class PgControl {
     const unanswered = Effect.suspend(() => {
       const all = [...asked, ...this.questions]
       this.questions = []
-      for (const { answer } of all) Deferred.doneUnsafe(answer, Effect.succeed(undefined))
+      for (const { answer } of all) Deferred.doneUnsafe(answer, Effect.undefined)
       return this.hangUp
     })
     const done = Effect.sync(() => {

@@ -63,10 +63,8 @@ export type Residue = "none" | "session" | "begin" | "end" | "unfit"
 /**
  * What a statement does to the database, outside of a transaction: nothing; all or nothing; possibly a part, when it
  * is refused in the middle; or it commits the transaction that it is in.
- *
- * @internal
  */
-export type Effect = "nothing" | "whole" | "part" | "commit"
+type Effect = "nothing" | "whole" | "part" | "commit"
 
 const nothing = new Set(["show", "set", "reset", "begin", "start", "savepoint", "release", "rollback", "abort"])
 

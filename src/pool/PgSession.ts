@@ -428,7 +428,8 @@ export class PgSession implements SqlConnection, Unit {
       Effect.suspend(() => connection.settings ?? Effect.void)
     )
     // A rollback undoes a transaction's own settings, so that there may be nothing left to reset.
-    const steps = ledger.open && !dirty && !alwaysReset ? rollback : ledger.open ? Effect.andThen(rollback, reset) : reset
+    const steps =
+      ledger.open && !dirty && !alwaysReset ? rollback : ledger.open ? Effect.andThen(rollback, reset) : reset
     untune(connection)
     return Effect.ignore(
       Effect.tapCause(connection.within(resetLimitMillis, steps), () =>

@@ -44,9 +44,7 @@ export const tune = (
     steps.push(readOnly ? "SET default_transaction_read_only = on" : "RESET default_transaction_read_only")
   }
   if (now.statementMillis !== statementMillis) {
-    steps.push(
-      statementMillis === undefined ? "RESET statement_timeout" : `SET statement_timeout = ${statementMillis}`
-    )
+    steps.push(statementMillis === undefined ? "RESET statement_timeout" : `SET statement_timeout = ${statementMillis}`)
   }
   return Effect.suspend(() => {
     // Before it is sent: interrupted in between, the connection is retired.

@@ -33,8 +33,10 @@ export interface QueryReport {
   readonly worker: number | undefined
   /** When it first started, counted from the start of the run; `undefined` if it never did. */
   readonly startedMillis: number | undefined
-  /** NOTICEs and WARNINGs of the server, in order, where the pool reads them. */
+  /** NOTICEs and WARNINGs of the server, in order, where the pool reads them: the first hundred. */
   readonly notices: ReadonlyArray<{ readonly severity: string; readonly message: string }>
+  /** How many more there were. */
+  readonly moreNotices: number
 }
 
 /**
@@ -73,10 +75,14 @@ export interface Collector {
   readonly query: (id: number) => QueryReport | undefined
 }
 
+/** A loop that raises one for each row would take as much memory as its rows: 300,000 took 383 MB. */
+const mostNotices = 100
+
 interface Entry {
   readonly name: string
   readonly submittedAt: number
   readonly notices: Array<{ readonly severity: string; readonly message: string }>
+  moreNotices: number
   startedAt?: number
   /** Since when its attempt runs, if one does. */
   runningSince?: number | undefined
@@ -106,7 +112,15 @@ export const collector = (): Collector => {
     if (event._tag === "RunStarted") concurrency = event.concurrency
     if (event._tag === "RunStarted" || event._tag === "RunEnded") return
     if (event._tag === "Submitted") {
-      entries[event.id] = { name: event.name, submittedAt: event.at, notices: [], ranMillis: 0, attempts: 0, rows: 0 }
+      entries[event.id] = {
+        name: event.name,
+        submittedAt: event.at,
+        notices: [],
+        moreNotices: 0,
+        ranMillis: 0,
+        attempts: 0,
+        rows: 0
+      }
       return
     }
     const entry = entries[event.id]
@@ -119,7 +133,8 @@ export const collector = (): Collector => {
         entry.attempts = event.attempt
         return
       case "Noticed":
-        entry.notices.push({ severity: event.severity, message: event.message })
+        if (entry.notices.length < mostNotices) entry.notices.push({ severity: event.severity, message: event.message })
+        else entry.moreNotices++
         return
       case "Retrying":
         stop(entry, event.at)
@@ -178,7 +193,8 @@ const toReport = (id: number, entry: Entry, outcome: QueryReport["outcome"], sta
     attempts: entry.attempts,
     worker: entry.worker,
     startedMillis: startedAt === undefined ? undefined : startedAt - start,
-    notices: entry.notices
+    notices: entry.notices,
+    moreNotices: entry.moreNotices
   }
 }
 

@@ -1,5 +1,5 @@
 import { assert, describe, layer } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, Logger, Redacted, Schedule } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Layer, Logger, Redacted, Schedule } from "effect"
 import { PgQueryPool, Query, QueryError, QueryPool, RetryPolicy } from "querypool"
 import type { QueryEvent } from "querypool"
 import * as Faults from "../../support/Faults.ts"
@@ -24,7 +24,10 @@ layer(Pg.layer("PgLimits"), { excludeTestServices: true })("a pool on PostgreSQL
         yield* observer.seen("it runs", ({ query }) => query.includes("pg_sleep"))
         const waiting = yield* Effect.forkChild(answers, { startImmediately: true })
         const { get } = yield* PgQueryPool.Statistics
-        yield* waitUntil("one waits", Effect.map(get, (now) => now.waiting === 1))
+        yield* waitUntil(
+          "one waits",
+          Effect.map(get, (now) => now.waiting === 1)
+        )
         const error = yield* Effect.flip(answers)
         assert.deepInclude({ ...error.reason }, { _tag: "QueueFull", limit: 1 })
         assert.deepInclude(error, { connection: "usable", outcome: "notApplied" })
@@ -75,9 +78,13 @@ layer(Pg.layer("PgLimits"), { excludeTestServices: true })("a pool on PostgreSQL
     it.effect("has the server end it later by itself, and leaves the next unit without a limit", () =>
       Effect.gen(function* () {
         const limit = (timeout?: "1 second") =>
-          Query.make("limit", (sql) => sql<{ readonly limit: string }>`select current_setting('statement_timeout') as limit`, {
-            timeout
-          })
+          Query.make(
+            "limit",
+            (sql) => sql<{ readonly limit: string }>`select current_setting('statement_timeout') as limit`,
+            {
+              timeout
+            }
+          )
         assert.deepStrictEqual(yield* limit(), [{ limit: "0" }])
         assert.deepStrictEqual(yield* limit("1 second"), [{ limit: "8192ms" }])
         assert.deepStrictEqual(yield* limit(), [{ limit: "0" }])
@@ -129,7 +136,11 @@ layer(Pg.layer("PgLimits"), { excludeTestServices: true })("a pool on PostgreSQL
         assert.strictEqual(yield* outcome("own commit", ["begin", insert, "commit", fails], "autocommit"), "partial")
         assert.strictEqual(yield* outcome("own rollback", ["begin", insert, fails], "autocommit"), "notApplied")
         assert.strictEqual(
-          yield* outcome("commits on its way", ["do $$ begin insert into entries values (2); commit; perform 1 / 0; end $$"], "autocommit"),
+          yield* outcome(
+            "commits on its way",
+            ["do $$ begin insert into entries values (2); commit; perform 1 / 0; end $$"],
+            "autocommit"
+          ),
           "unknown"
         )
       }).pipe(Effect.provide(Pg.pool()))
@@ -207,7 +218,10 @@ layer(Pg.layer("PgLimits"), { excludeTestServices: true })("a pool on PostgreSQL
               if (cuts++ > 0) return
               const statement = "COMMIT"
               yield* faults.inject(Faults.cut(), {
-                before: on === "after" ? Faults.fromServer("CommandComplete", { statement }) : Faults.fromClient("Parse", { statement })
+                before:
+                  on === "after"
+                    ? Faults.fromServer("CommandComplete", { statement })
+                    : Faults.fromClient("Parse", { statement })
               })
             }),
           { mode: "transaction", retry: RetryPolicy.make({ on: ["ConnectionLost"], schedule: Schedule.recurs(3) }) }
@@ -240,12 +254,15 @@ layer(Pg.layer("PgLimits"), { excludeTestServices: true })("a pool on PostgreSQL
       const done = yield* Deferred.make<void>()
       yield* Effect.gen(function* () {
         const holder = yield* Effect.forkChild(Query.make("holds", () => Deferred.await(done)))
-        yield* waitUntil("it is logged", Effect.sync(() => logged.length > 0))
+        yield* waitUntil(
+          "it is logged",
+          Effect.sync(() => logged.length > 0)
+        )
         const { get } = yield* PgQueryPool.Statistics
         assert.strictEqual((yield* get).inUse, 1)
         yield* Deferred.succeed(done, undefined)
         yield* Fiber.join(holder)
-      }).pipe(Effect.provide(Pg.pool({ leakThreshold: "20 millis" })), Effect.provide(Logger.layer([logger])))
+      }).pipe(Effect.provide(Layer.provideMerge(Pg.pool({ leakThreshold: "20 millis" }), Logger.layer([logger]))))
       assert.lengthOf(logged, 1)
       assert.match(logged[0] ?? "", /Query "holds" \(.*PgLimits\.test\.ts:\d+:\d+\) has held its session for 0 s/)
     })

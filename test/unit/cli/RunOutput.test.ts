@@ -57,6 +57,7 @@ const finished = (
       worker: 0,
       startedMillis: 0.25,
       notices: [],
+      moreNotices: 0,
       ...report
     }
   }

@@ -177,7 +177,9 @@ describe("PgConnections", () => {
       Effect.gen(function* () {
         const { ask, pool, server } = yield* started()
         server.exit.close()
-        const spoils = yield* Effect.forkChild(pool.use({ name: "spoils" }, (session) => session.executeRaw("discard all", [])))
+        const spoils = yield* Effect.forkChild(
+          pool.use({ name: "spoils" }, (session) => session.executeRaw("discard all", []))
+        )
         yield* isSoon("it ran", () => server.statements.length === 1)
         const next = yield* Effect.forkChild(ask, { startImmediately: true })
         yield* Effect.yieldNow

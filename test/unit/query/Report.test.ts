@@ -89,7 +89,8 @@ describe("Report", () => {
           attempts: 1,
           worker: 0,
           startedMillis: 30,
-          notices: [{ severity: "WARNING", message: "slow" }]
+          notices: [{ severity: "WARNING", message: "slow" }],
+          moreNotices: 0
         }
       ],
       failures: [],
@@ -98,6 +99,20 @@ describe("Report", () => {
       lowerBoundMillis: 60,
       efficiency: 0.6
     })
+  })
+
+  it("keeps the first hundred notices of a query, and counts the others", () => {
+    const query = { id: 0, name: "a" }
+    const collector = Report.collector()
+    collector.add({ _tag: "Submitted", at: 0, ...query })
+    for (let at = 1; at <= 250; at++) {
+      collector.add({ _tag: "Noticed", at, ...query, severity: "NOTICE", message: String(at) })
+    }
+    collector.add({ _tag: "Ended", at: 251, ...query, outcome: "Succeeded", rows: 0 })
+    const report = collector.query(0)
+    assert.lengthOf(report?.notices ?? [], 100)
+    assert.strictEqual(report?.notices.at(-1)?.message, "100")
+    assert.strictEqual(report?.moreNotices, 150)
   })
 
   it("tells of a query that never had a session that it only waited", () => {
