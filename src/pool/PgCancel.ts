@@ -29,13 +29,14 @@
  */
 import type { Scope } from "effect"
 import { Clock, Duration, Effect, Fiber } from "effect"
+import type { SqlError } from "effect/sql/SqlError"
 import type { Duplex } from "node:stream"
 import type { CancelEnd } from "../query/QueryEvent.ts"
 import type { Answer } from "./PgControl.ts"
 import { PgControl } from "./PgControl.ts"
 import type { Driver } from "./PgStartup.ts"
 import { PgStartup } from "./PgStartup.ts"
-import type { OpenSocket, ServerConnection } from "./ServerConnection.ts"
+import type { Backend, OpenSocket, ServerConnection } from "./ServerConnection.ts"
 import { connect } from "./ServerConnection.ts"
 
 /** A normal cancel takes 14 to 29 ms, and 76 to 90 ms (p99) among ninety others. */
@@ -48,6 +49,11 @@ const answerMillis = 100
 const endMillis = 1_000
 
 const firstLookMillis = 5
+
+/** How often a new connection behind a pooler is asked whether its backend is still the same. */
+const looks = 8
+
+const nameOf = ({ pid, startedAt }: Backend): string => `${pid} ${startedAt}`
 
 /** @internal */
 export interface Config {
@@ -112,31 +118,46 @@ export class PgCancel {
     return this.control.close
   }
 
-  /** Takes note of a connection that was opened. */
-  admit(connection: ServerConnection): Effect.Effect<void> {
+  /** Takes note of a connection that was opened, and looks for a pooler that passes its backend around. */
+  readonly admit = Effect.fnUntraced({ self: this }, function* (connection: ServerConnection): Effect.fn.Return<
+    void,
+    SqlError
+  > {
     const { backend } = connection
-    if (backend === undefined) return Effect.void
-    const recognised = this.recognise(connection)
-    if (this.lookedForPooler || !connection.behindPooler) return recognised
-    this.lookedForPooler = true
-    // Poolers give out first what came back last: while this connection is idle, another is likely to get its backend.
-    return Effect.andThen(recognised, Effect.asVoid(this.control.ask(backend, "look")))
-  }
+    if (backend === undefined || !connection.behindPooler) return
+    yield* this.recognise(connection)
+    if (this.shared) return
+    if (!this.lookedForPooler) {
+      this.lookedForPooler = true
+      // Poolers give out first what came back last: while this connection is idle, another is likely to get its
+      // backend, unless other clients are busy. Then this one is likely to get another's, below.
+      yield* this.control.ask(backend, "look")
+    }
+    for (let look = 0; look < looks && !this.shared; look++) {
+      const seen = yield* connection.readBackend
+      if (seen !== undefined && nameOf(seen) !== nameOf(backend)) yield* this.giveUpOnPids
+    }
+  })
 
   /** Two living connections never have one backend, unless a pooler passes it around. */
   private recognise(connection: ServerConnection): Effect.Effect<void> {
     const { backend } = connection
     if (backend === undefined || this.shared || !connection.behindPooler) return Effect.void
-    const key = `${backend.pid} ${backend.startedAt}`
+    const key = nameOf(backend)
     const other = this.known.get(key)
     this.known.set(key, connection)
     connection.onBroken(() => {
       if (this.known.get(key) === connection) this.known.delete(key)
     })
     if (other === undefined || other === connection || other.leaving || other.broken) return Effect.void
+    return this.giveUpOnPids
+  }
+
+  private readonly giveUpOnPids: Effect.Effect<void> = Effect.suspend(() => {
+    if (this.shared) return Effect.void
     this.shared = true
     return Effect.logWarning(sharedWarning)
-  }
+  })
 
   /** Watches over a cancel that was just sent; `onEnd` is called before the result's waiters go on. */
   watch(connection: ServerConnection, main: Duplex, onEnd: (end: CancelEnd) => void): Effect.Effect<CancelEnd> {

@@ -41,7 +41,10 @@ export interface UnitFacts {
   /** Statements or transactions that the server completed and that may have applied something. */
   readonly completed: number
   readonly unanswered: "nothing" | "statement" | "inTransaction" | "commit"
-  /** Whether a rejected statement may have committed part of its work, as CALL or CREATE INDEX CONCURRENTLY do. */
+  /**
+   * Whether what an earlier statement did is open for good: a rejected one may have committed part of its work, as CALL
+   * or CREATE INDEX CONCURRENTLY do, and one that was interrupted all of it.
+   */
   readonly tainted: boolean
 }
 

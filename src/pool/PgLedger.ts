@@ -23,6 +23,8 @@ export class PgLedger implements UnitFacts {
   open = false
 
   sent({ effect, residue }: Verdict): void {
+    // The unit goes on after a statement that it interrupted: the next one's answer says nothing of that one.
+    if (this.unanswered === "statement" || this.unanswered === "commit") this.tainted = true
     if (effect === "commit") this.unanswered = this.open ? "commit" : "statement"
     else if (this.open) this.unanswered = "inTransaction"
     else if (effect !== "nothing") this.unanswered = "statement"
@@ -36,7 +38,7 @@ export class PgLedger implements UnitFacts {
     if (residue === "end") this.open = false
   }
 
-  /** The server answered with an error, or the statement was never sent. */
+  /** The server answered with an error. */
   refused({ effect }: Verdict): void {
     if (this.unanswered === "statement" && effect === "part") this.tainted = true
     this.unanswered = "nothing"

@@ -106,8 +106,10 @@ export class PgSession implements SqlConnection, Unit {
   private streaming = false
   private stuck = false
   private finished = false
-  /** The latest statement never left: its connection was gone before. What it would have done is no open question. */
+  /** The latest statement never left, as its connection was gone before: it leaves no question open. */
   private unsendable = false
+  /** The latest statement was interrupted. */
+  private interrupted = false
 
   constructor(query: QueryName, connection: ServerConnection, transaction: TransactionKey, since: number) {
     this.query = query
@@ -168,8 +170,9 @@ export class PgSession implements SqlConnection, Unit {
     if (verdict.residue === "unfit") this.unfit = true
     else if (verdict.residue === "session") this.dirty = true
     this.sql = sql
+    this.interrupted = false
     this.unsendable = this.connection.broken
-    this.ledger.sent(verdict)
+    if (!this.unsendable) this.ledger.sent(verdict)
     this.columns = undefined
     this.command = undefined
     this.turns.started()
@@ -180,9 +183,11 @@ export class PgSession implements SqlConnection, Unit {
   private ended(verdict: Verdict, exit: Exit.Exit<unknown, unknown>): void {
     this.turns.ended()
     if (exit._tag === "Success") return this.ledger.succeeded(verdict)
+    if (this.unsendable) return
     const failure = exit.cause.reasons.find(Cause.isFailReason)
-    const isAnswer = failure !== undefined && !this.connection.broken && !isConnectionGone(failure.error)
-    if (isAnswer || this.unsendable) this.ledger.refused(verdict)
+    this.interrupted = failure === undefined
+    if (failure !== undefined && !this.connection.broken && !isConnectionGone(failure.error))
+      this.ledger.refused(verdict)
   }
 
   /** The level that a fiber's statements belong to. */
@@ -391,7 +396,8 @@ export class PgSession implements SqlConnection, Unit {
 
   /** The statement that was interrupted has not completed: the server said that it stopped it. */
   stopped(): void {
-    if (this.sql !== undefined) this.ledger.refused(verdictOf(this.sql))
+    // The cancel may have been for an earlier statement of a unit that went on: of this one it says nothing.
+    if (this.interrupted && this.sql !== undefined) this.ledger.refused(verdictOf(this.sql))
   }
 
   /** Whether a transaction could still be rolled back; where none can, nobody is to wait for its end. */

@@ -167,18 +167,25 @@ export class ServerConnection {
     )
   }
 
+  /** What serves the connection now, unless the server refuses to tell. Fails when the connection breaks. */
+  readonly readBackend: Effect.Effect<Backend | undefined, SqlError> = Effect.suspend(() =>
+    Effect.matchEffect(this.pg.query(backendStatement, [], false), {
+      onSuccess: ({ rows: [row] }) =>
+        Effect.succeed(
+          row === undefined ? undefined : { pid: Number(row["pid"]), startedAt: String(row["started_at"]) }
+        ),
+      onFailure: (error) => (this.broken ? Effect.fail(asOfConnect(error)) : Effect.undefined)
+    })
+  )
+
   /**
    * Reads what serves the connection and gives it the pool's settings. Fails when the connection breaks; what the
    * server refuses to tell is not known then. An interruption destroys the connection rather than cancel the statement.
    */
   readonly introduce: Effect.Effect<void, SqlError> = Effect.suspend(() => {
     this.sockets.destroyInsteadOfCancel = true
-    const identity = Effect.matchEffect(this.pg.query(readBackend, [], false), {
-      onSuccess: ({ rows: [row] }) =>
-        Effect.sync(() => {
-          if (row !== undefined) this.backend = { pid: Number(row["pid"]), startedAt: String(row["started_at"]) }
-        }),
-      onFailure: (error) => (this.broken ? Effect.fail(asOfConnect(error)) : Effect.void)
+    const identity = Effect.map(this.readBackend, (backend) => {
+      this.backend = backend
     })
     const admitted = Effect.suspend(() => this.cancel?.admit(this) ?? Effect.void)
     const settings = Effect.suspend(() => Effect.ignore(this.settings ?? Effect.void))
@@ -223,7 +230,7 @@ const closeTimeout = Duration.seconds(2)
 /** The driver's own. */
 const defaultConnectTimeout = Duration.seconds(5)
 
-const readBackend = `select pid, extract(epoch from backend_start)::text as started_at
+const backendStatement = `select pid, extract(epoch from backend_start)::text as started_at
   from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())`
 
 const asOfConnect = (error: SqlError | undefined): SqlError => {

@@ -133,7 +133,8 @@ export const judgeEvents = (
     }
     if (event._tag === "Submitted") life.submitted++
     if (event._tag === "Ended") life.ended++
-    if (event._tag === "Started" && event.attempt <= life.attempts) wrong.push(`${event.name}: an attempt started twice`)
+    if (event._tag === "Started" && event.attempt <= life.attempts)
+      wrong.push(`${event.name}: an attempt started twice`)
     if (event._tag === "Started") life.attempts = event.attempt
   }
   for (const { account, ended, submitted } of known.values()) {

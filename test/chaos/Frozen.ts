@@ -16,14 +16,17 @@ export const graceMillis = 100
 export interface FrozenResult {
   /** How queries ended while the server was frozen. */
   readonly outcomes: Readonly<Record<string, number>>
-  /** From having a slot to the end, of the slowest. */
+  /** From the start to the end, of the slowest. */
   readonly slowestMillis: number
   /** How queries ended after the thaw. */
   readonly afterwards: Readonly<Record<string, number>>
   readonly slotsInUse: number
 }
 
-export const run = Effect.fnUntraced(function* (stage: Stage, options: { readonly seed: number; readonly thaws: number }) {
+export const run = Effect.fnUntraced(function* (
+  stage: Stage,
+  options: { readonly seed: number; readonly thaws: number }
+) {
   const { seed, thaws } = options
   const applicationName = `frozen ${seed} ${process.pid}`
   const maxConnections = 4
@@ -36,35 +39,40 @@ export const run = Effect.fnUntraced(function* (stage: Stage, options: { readonl
       maxConnections,
       cancelGrace: graceMillis
     })
-    const queries = (name: string, timeout: number) =>
-      Array.from({ length: 2 * maxConnections }, (_, index) =>
+    const runAll = (name: string, timeout: number, ends: Array<string>) => {
+      // As many as there are slots: none waits for one, and its timeout begins with the run.
+      const queries = Array.from({ length: maxConnections }, (_, index) =>
         Query.make(`${name} ${index}`, (sql) => sql`select pg_sleep(0.001)`, { timeout })
       )
-    const runAll = (name: string, timeout: number, ends: Array<string>) =>
-      Effect.gen(function* () {
-        const started = new Map<number, number>()
-        yield* QueryPool.report(queries(name, timeout), {
-          concurrency: maxConnections,
-          onEvent: (event) => {
-            if (event._tag === "Started") started.set(event.id, event.at)
-            if (event._tag !== "Ended") return
-            ends.push(describeEnd(event))
-            const since = started.get(event.id)
-            if (ends === during && since !== undefined) slowestMillis = Math.max(slowestMillis, event.at - since)
-          }
-        })
+      let startedAt = 0
+      return QueryPool.report(queries, {
+        onEvent: (event) => {
+          if (event._tag === "RunStarted") startedAt = event.at
+          if (event._tag !== "Ended") return
+          ends.push(describeEnd(event))
+          if (ends === during) slowestMillis = Math.max(slowestMillis, event.at - startedAt)
+        }
       })
+    }
     yield* Effect.gen(function* () {
       yield* runAll("before", 20_000, [])
       for (let thaw = 0; thaw < thaws; thaw++) {
-        const freeze = yield* faults.inject(Faults.freeze())
+        // Between two queries, and in the middle of one.
+        const freeze = yield* faults.inject(
+          Faults.freeze(),
+          thaw % 2 === 0 ? {} : { after: Faults.fromClient("Execute", { statement: "pg_sleep" }), hits: "everything" }
+        )
         yield* runAll("frozen", timeoutMillis, during)
         yield* freeze.lift
         yield* runAll("after", 20_000, after)
       }
     }).pipe(Effect.provide(services))
     const inUse = Effect.map(statistics, (now) => now.inUse)
-    yield* waitUntil("all slots are free", Effect.map(inUse, (count) => count === 0), 5)
+    yield* waitUntil(
+      "all slots are free",
+      Effect.map(inUse, (count) => count === 0),
+      5
+    )
     return yield* inUse
   }).pipe(Effect.scoped, Random.withSeed(seed))
 

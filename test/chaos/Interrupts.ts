@@ -4,7 +4,7 @@
  * An interrupted query has stopped when its interruption returns: what it leaves behind on the server would be seen
  * when all is over, and a cancel that hit somebody else in the innocent's failure.
  */
-import { Cause, Effect, Exit, Fiber, Random, Ref, Schema, Stream } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Random, Ref, Schema, Stream } from "effect"
 import { Query, RetryPolicy } from "querypool"
 import type { QueryPool } from "querypool"
 import { waitUntil } from "../support/waitUntil.ts"
@@ -28,16 +28,23 @@ export interface InterruptsResult {
 }
 
 /** Where a query is in its life, as far as its body can tell. */
-type Moment = { now: "queued or connecting" | "running" | "streaming" | "in a transaction" | "waiting for a retry" }
+class Moment {
+  now: "queued or connecting" | "running" | "streaming" | "in a transaction" | "waiting for a retry" =
+    "queued or connecting"
+  readonly begun = Deferred.makeUnsafe<void>()
+
+  is(now: Moment["now"]): void {
+    this.now = now
+    Deferred.doneUnsafe(this.begun, Effect.void)
+  }
+}
 
 class Again extends Schema.TaggedError<Again>()("Again", {}) {}
 
-const victims: ReadonlyArray<
-  (name: string, moment: Moment) => Effect.Effect<unknown, unknown, QueryPool.QueryPool>
-> = [
+const victims: ReadonlyArray<(name: string, moment: Moment) => Effect.Effect<unknown, unknown, QueryPool.QueryPool>> = [
   (name, moment) =>
     Query.make(name, (sql) => {
-      moment.now = "running"
+      moment.is("running")
       return sql`select pg_sleep(5)`
     }),
   (name, moment) =>
@@ -45,7 +52,7 @@ const victims: ReadonlyArray<
       name,
       (sql) =>
         Effect.gen(function* () {
-          moment.now = "in a transaction"
+          moment.is("in a transaction")
           yield* sql`insert into ledger (token) values (${name})`
           yield* sql`select pg_sleep(0.003)`
           yield* sql.withTransaction(sql`select pg_sleep(5)`)
@@ -54,12 +61,12 @@ const victims: ReadonlyArray<
     ),
   (name, moment) =>
     Query.make(name, (sql) => {
-      const rows = sql`select id, repeat('x', 500) as text from generate_series(1, 10000000) id`.stream
-      return Stream.runForEach(rows, () =>
-        Effect.sync(() => {
-          moment.now = "streaming"
-        })
-      )
+      const rows = sql`select id, repeat('x', 500) as text from generate_series(1, 100000) id`.stream
+      // A slow reader, or this process would do nothing but read.
+      return Stream.runForEachArray(rows, () => {
+        moment.is("streaming")
+        return Effect.sleep(2)
+      })
     }),
   (name, moment) =>
     Query.make(
@@ -68,7 +75,7 @@ const victims: ReadonlyArray<
         Effect.andThen(
           sql`select pg_sleep(0.002)`,
           Effect.suspend(() => {
-            moment.now = "waiting for a retry"
+            moment.is("waiting for a retry")
             return Effect.fail(new Again())
           })
         ),
@@ -80,8 +87,8 @@ const victims: ReadonlyArray<
   // Many short ones: the interrupt comes before, between and behind their messages.
   (name, moment) =>
     Query.make(name, (sql) => {
-      moment.now = "running"
-      return Effect.forever(sql`select 1`)
+      moment.is("running")
+      return Effect.forever(sql`select pg_sleep(0.001)`)
     })
 ]
 
@@ -118,13 +125,17 @@ export const run = Effect.fnUntraced(function* (
         while: () => begun < interrupts,
         body: () => {
           const name = `${prefix}-${begun++}`
-          const moment: Moment = { now: "queued or connecting" }
+          const moment = new Moment()
           const victim = victims[dice.between(0, victims.length - 1)] ?? (() => Effect.void)
           return Effect.gen(function* () {
             const fiber = yield* Effect.forkChild(victim(name, moment))
-            const millis = dice.between(0, 20)
+            // Who is stopped while connecting leaves the next one to connect: if all were, no one would ever run.
+            if (dice.chance(0.8)) yield* Deferred.await(moment.begun)
+            const delay = dice.between(0, 15)
             // A few turns instead of a timer's millisecond: among the first messages.
-            yield* millis < 5 ? Effect.replicateEffect(Effect.yieldNow, millis, { discard: true }) : Effect.sleep(millis - 4)
+            yield* delay < 5
+              ? Effect.replicateEffect(Effect.yieldNow, delay, { discard: true })
+              : Effect.sleep(delay - 4)
             moments.push(moment.now)
             yield* Fiber.interrupt(fiber)
             const exit = yield* Fiber.await(fiber)
@@ -150,7 +161,13 @@ export const run = Effect.fnUntraced(function* (
       (rows) => rows.length
     )
     // The control connection may be answering to itself still.
-    yield* Effect.ignore(waitUntil("no backend is busy", Effect.map(busy, (count) => count === 0), 5))
+    yield* Effect.ignore(
+      waitUntil(
+        "no backend is busy",
+        Effect.map(busy, (count) => count === 0),
+        5
+      )
+    )
     return { slotsInUse: inUse, busyBackends: yield* busy, connections: { opened, retired } }
   }).pipe(Effect.scoped, Random.withSeed(seed))
 

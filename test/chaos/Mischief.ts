@@ -26,18 +26,22 @@ interface Scene {
   readonly applicationName: string
 }
 
+const never = () => 0
+
 const insertOf = /insert into (ledger|upserted)/
 const commitOf = /^\s*commit\b/i
 const answerOf = (statement: RegExp) => Faults.fromServer("CommandComplete", { statement })
 
 /** A fault at a message: it stays in force until it has struck so often. */
-const atMessage = (kind: string, make: (dice: Dice) => Parameters<Faults.Faults["inject"]>) => (dice: Dice): Deed => {
-  const [fault, options] = make(dice)
-  return ofMessage(kind, fault, { times: dice.between(1, 3), chance: dice.pick([0.1, 0.3, 1]), ...options })
-}
+const atMessage =
+  (kind: string, make: (dice: Dice) => Parameters<Faults.Faults["inject"]>) =>
+  (dice: Dice): Deed => {
+    const [fault, options] = make(dice)
+    return ofMessage(kind, fault, { times: dice.between(1, 3), chance: dice.pick([0.1, 0.3, 1]), ...options })
+  }
 
 const ofMessage = (kind: string, ...[fault, options]: Parameters<Faults.Faults["inject"]>): Deed => {
-  let struck = () => 0
+  let struck = never
   return {
     kind,
     // What the system holds for other connections is lost unseen.
@@ -56,7 +60,7 @@ const forAWhile =
   (dice: Dice): Deed => {
     const [fault, options] = make(dice)
     const [after, lasting] = [dice.between(0, 200), dice.between(least, most)]
-    let struck = () => 0
+    let struck = never
     return {
       kind,
       silent: true,
@@ -71,36 +75,38 @@ const forAWhile =
   }
 
 /** Signals to backends of the pool that work at that moment. */
-const signal = (kind: string, call: string, cancels: boolean) => (dice: Dice): Deed => {
-  const times = Array.from({ length: dice.between(1, 4) }, () => dice.between(0, 300))
-  let struck = 0
-  return {
-    kind,
-    cancels,
-    struck: () => struck,
-    start: ({ applicationName, server }) =>
-      Effect.forEach(
-        times,
-        (after) =>
-          Effect.andThen(
-            Effect.sleep(after),
-            Effect.map(
-              // Materialized, or the call could come first, and hit everybody.
-              server.rows(
-                `with meant as materialized (select pid from pg_stat_activity
+const signal =
+  (kind: string, call: string, cancels: boolean) =>
+  (dice: Dice): Deed => {
+    const times = Array.from({ length: dice.between(1, 4) }, () => dice.between(0, 300))
+    let struck = 0
+    return {
+      kind,
+      cancels,
+      struck: () => struck,
+      start: ({ applicationName, server }) =>
+        Effect.forEach(
+          times,
+          (after) =>
+            Effect.andThen(
+              Effect.sleep(after),
+              Effect.map(
+                // Materialized, or the call could come first, and hit everybody.
+                server.rows(
+                  `with meant as materialized (select pid from pg_stat_activity
                     where application_name = $1 and state <> 'idle' order by query_start limit 1)
                   select ${call} from meant`,
-                [applicationName]
-              ),
-              (rows) => {
-                struck += rows.length
-              }
-            )
-          ),
-        { concurrency: "unbounded", discard: true }
-      )
+                  [applicationName]
+                ),
+                (rows) => {
+                  struck += rows.length
+                }
+              )
+            ),
+          { concurrency: "unbounded", discard: true }
+        )
+    }
   }
-}
 
 const ending = (dice: Dice) => ({ how: dice.pick(["reset", "end"] as const) })
 const reach = (dice: Dice) => ({ hits: dice.pick(["connection", "connection", "everything"] as const) })
@@ -132,14 +138,16 @@ const deeds = [
   atMessage("cut while connecting", () => [Faults.cut(), { after: Faults.fromClient("StartupMessage") }]),
   atMessage("refused for too many connections", () => [Faults.answer({ code: "53300" }), { on: "coming" }]),
   atMessage("refused while starting", () => [Faults.answer({ code: "57P03" }), { on: "coming" }]),
-  atMessage("ended by the server", () => [
-    Faults.answer({ code: "57P01" }),
-    { before: answerOf(insertOf), on: "all" }
-  ]),
+  atMessage("ended by the server", () => [Faults.answer({ code: "57P01" }), { before: answerOf(insertOf), on: "all" }]),
   forAWhile("delay", (dice) => [Faults.delay({ millis: [0, dice.between(1, 30)] }), { chance: 0.5 }], 100, 500),
   forAWhile("short freeze", (dice) => [Faults.freeze({ way: dice.pick(["both", "toClient", "toServer"]) })], 10, 50),
   forAWhile("long freeze", (dice) => [Faults.freeze(), { chance: dice.pick([0.3, 1]) }], 500, 900),
-  forAWhile("half-open", (dice) => [Faults.halfOpen({ gone: dice.pick(["server", "client"]) }), { chance: 0.5 }], 100, 600),
+  forAWhile(
+    "half-open",
+    (dice) => [Faults.halfOpen({ gone: dice.pick(["server", "client"]) }), { chance: 0.5 }],
+    100,
+    600
+  ),
   forAWhile("refused", () => [Faults.refuse()], 10, 150),
   signal("terminated", "pg_terminate_backend(pid)", false),
   signal("cancelled by another", "pg_cancel_backend(pid)", true)

@@ -126,7 +126,8 @@ export const run = Effect.fnUntraced(function* (
     const end = ends.get(piece.name)
     if (end === undefined) continue
     const gaveUp = end.error instanceof QueryError.QueryError && end.error.reason._tag === "TimedOut"
-    const explained = () => silent || gaveUp || [piece.mark, ...piece.groups.flatMap(({ tokens }) => tokens)].some(lostAnswer)
+    const explained = () =>
+      silent || gaveUp || [piece.mark, ...piece.groups.flatMap(({ tokens }) => tokens)].some(lostAnswer)
     wrong.push(...judge(piece, end, counts, explained))
     if (isCancelledByServer(end.error) && !deeds.some((deed) => deed.cancels === true)) {
       report(`${piece.name}: was cancelled, and nobody had wanted it`)
@@ -155,7 +156,11 @@ const idle = (server: Server, applicationName: string, report: (wrong: string) =
     [applicationName]
   )
   return Effect.catchTag(
-    waitUntil("no backend of the pool is busy", Effect.map(busy, (rows) => rows.length === 0), 5),
+    waitUntil(
+      "no backend of the pool is busy",
+      Effect.map(busy, (rows) => rows.length === 0),
+      5
+    ),
     "WaitedTooLong",
     () => Effect.map(busy, (rows) => report(`backends were left busy: ${JSON.stringify(rows)}`))
   )
@@ -175,7 +180,8 @@ const answers = Effect.fnUntraced(function* (report: (wrong: string) => void) {
   )
   const outcomes = yield* QueryPool.all(queries, { mode: "outcome", concurrency: maxConnections })
   for (const outcome of outcomes) {
-    if (outcome._tag !== "Succeeded") report(`afterwards the pool does not answer: ${describeEnd({ ...outcome, outcome: outcome._tag })}`)
+    if (outcome._tag !== "Succeeded")
+      report(`afterwards the pool does not answer: ${describeEnd({ ...outcome, outcome: outcome._tag })}`)
   }
   const { inUse } = yield* get
   if (inUse > 0) report(`afterwards ${inUse} slots are in use`)
@@ -242,7 +248,8 @@ const runOf = (
       const { announced = false, name = "" } = pieces[index] ?? {}
       const end = ends.get(name)
       // A stream that is left early by its reader has a result of its own.
-      if (announced && end?.outcome !== outcome._tag) report(`${name}: ${outcome._tag}, but its event says ${end?.outcome}`)
+      if (announced && end?.outcome !== outcome._tag)
+        report(`${name}: ${outcome._tag}, but its event says ${end?.outcome}`)
     })
   })
 }

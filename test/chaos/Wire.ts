@@ -10,6 +10,12 @@ import type { Message } from "../support/FaultScript.ts"
 const mark = /\/\* (\S+) \*\//
 const commit = /^\s*commit\b/i
 
+const ofConnection = (sets: Map<number, Set<string>>, connection: number): Set<string> => {
+  const set = sets.get(connection) ?? new Set()
+  sets.set(connection, set)
+  return set
+}
+
 /** A statement is answered with ReadyForQuery: behind CommandComplete its commit can still fail. */
 export const watch = Effect.fnUntraced(function* (faults: Faults.Faults) {
   /** What was sent on a connection and not answered, by mark. */
@@ -17,11 +23,6 @@ export const watch = Effect.fnUntraced(function* (faults: Faults.Faults) {
   /** The marks of the latest transaction on a connection. */
   const written = new Map<number, Set<string>>()
 
-  const ofConnection = (sets: Map<number, Set<string>>, connection: number): Set<string> => {
-    const set = sets.get(connection) ?? new Set()
-    sets.set(connection, set)
-    return set
-  }
   const sent = ({ connection, statement = "" }: Message): void => {
     const marked = mark.exec(statement)?.[1]
     if (marked !== undefined) {

@@ -5,11 +5,11 @@
  * plays it again, as far as timing allows. The command fails when anything was wrong.
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Console, Context, Effect, FileSystem, Layer, Schema } from "effect"
+import { Clock, Console, Context, Duration, Effect, FileSystem, Layer, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import { EmbeddedPostgres } from "querypool/embedded"
+import os from "node:os"
 import { fileURLToPath } from "node:url"
-import { describeMachine } from "../../bench/Machine.ts"
 import * as Server from "../support/Server.ts"
 import * as Commits from "./Commits.ts"
 import * as Frozen from "./Frozen.ts"
@@ -30,7 +30,7 @@ const makeStage = Effect.gen(function* () {
 
 const timed = <A extends object, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.map(Effect.timed(effect), ([duration, result]) => ({
-    seconds: Math.round(Number(duration.millis) / 1_000),
+    seconds: Math.round(Duration.toSeconds(duration)),
     ...result
   }))
 
@@ -53,7 +53,10 @@ const runRounds = Effect.fnUntraced(function* (stage: Stage, seed: number, round
   }
 })
 
-const wrongOfCommits = ({ cuts, commits, misreported, outcomes, twice }: Commits.CommitsResult, idempotent: boolean) => [
+const wrongOfCommits = (
+  { cuts, commits, misreported, outcomes, twice }: Commits.CommitsResult,
+  idempotent: boolean
+) => [
   ...(cuts < commits ? [`only ${cuts} of ${commits} commits were cut`] : []),
   ...(twice > 0 ? [`${twice} transactions were written twice`] : []),
   ...(misreported > 0 ? [`${misreported} transactions are not what was said of them`] : []),
@@ -73,6 +76,18 @@ const wrongOfFrozen = ({ outcomes, slotsInUse, afterwards }: Frozen.FrozenResult
   ...Object.keys(afterwards).filter((end) => end !== "Succeeded"),
   ...(slotsInUse > 0 ? [`${slotsInUse} slots were not given back`] : [])
 ]
+
+const machineOf = Effect.fnUntraced(function* ({ server }: Stage) {
+  const [row] = yield* server.rows("select current_setting('server_version') as version")
+  const cpus = os.cpus()
+  return {
+    day: new Date(yield* Clock.currentTimeMillis).toISOString().slice(0, 10),
+    cpu: cpus[0]?.model ?? "unknown",
+    cores: cpus.length,
+    node: process.versions.node,
+    postgres: String(row?.["version"])
+  }
+})
 
 const count = (name: string, description: string) =>
   Flag.Int(name).pipe(
@@ -124,7 +139,7 @@ const chaos = Command.make(
       sections["frozen server"] = result
       wrong.push(...wrongOfFrozen(result))
     }
-    const text = JSON.stringify({ seed, machine: yield* describeMachine, ...sections }, null, 2)
+    const text = JSON.stringify({ seed, machine: yield* machineOf(stage), ...sections }, null, 2)
     yield* Console.log(text)
     if (save) yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.writeFileString(file, `${text}\n`))
     if (wrong.length > 0) return yield* new WentWrong({ message: wrong.join("\n") })

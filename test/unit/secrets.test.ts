@@ -30,7 +30,7 @@ const ways: Readonly<Record<string, readonly [leak: (secret: string) => unknown,
     "a span"
   ],
   "a span's failure": [
-    (secret) => Effect.runPromise(Effect.exit(Effect.withSpan(Effect.fail(secret), "s"))),
+    (secret) => Effect.runPromiseExit(Effect.withSpan(Effect.fail(secret), "s")),
     "a span's failure"
   ],
   "an event": [

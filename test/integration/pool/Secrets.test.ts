@@ -113,8 +113,12 @@ layer(Pg.layer("Secrets"), { excludeTestServices: true })("a password", (it) => 
         const report = yield* QueryPool.report([asked ?? works], { onEvent: (event) => void events.push(event) }).pipe(
           Effect.withSpan("a run"),
           Effect.tap((done) => Effect.logError("the run is over", done.queries[0]?.error)),
-          Effect.provide(PgQueryPool.layer({ url: Redacted.make(url.href), applicationName, ...config?.(random) })),
-          Effect.provide(services)
+          Effect.provide(
+            Layer.provideMerge(
+              PgQueryPool.layer({ url: Redacted.make(url.href), applicationName, ...config?.(random) }),
+              services
+            )
+          )
         )
         const [query] = report.queries
         const error = query?.error
@@ -162,8 +166,12 @@ layer(Pg.layer("Secrets"), { excludeTestServices: true })("a password", (it) => 
         yield* Fiber.interrupt(holder)
         return said
       }).pipe(
-        Effect.provide(PgQueryPool.layer({ url, applicationName, leakThreshold: "20 millis" })),
-        Effect.provide(Logger.layer([logger]))
+        Effect.provide(
+          Layer.provideMerge(
+            PgQueryPool.layer({ url, applicationName, leakThreshold: "20 millis" }),
+            Logger.layer([logger])
+          )
+        )
       )
       assert.include(line, "has held its session")
       assert.notInclude(line, new URL(Redacted.value(url)).password)

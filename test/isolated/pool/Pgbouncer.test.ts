@@ -1,5 +1,6 @@
 import { assert, describe, layer } from "@effect/vitest"
-import { Effect, Fiber, Layer, Logger, Stream } from "effect"
+import { Deferred, Effect, Fiber, Layer, Logger, Stream } from "effect"
+import { PgConnection } from "@effect/sql-pg"
 import { EmbeddedPostgres } from "querypool/embedded"
 import type { QueryEvent } from "querypool"
 import { PgQueryPool, Query, QueryPool } from "querypool"
@@ -67,14 +68,13 @@ const statesOf = (server: Server.Server, pids: ReadonlyArray<number>) =>
     rows.map(({ state }) => state)
   )
 
-/** Runs queries until they are interrupted, which gives how their cancels ended. */
+/** Runs queries until `interrupt`, which gives how their cancels ended. */
 const interruptible = Effect.fnUntraced(function* (queries: ReadonlyArray<Query.Query<unknown, unknown, never>>) {
   const events: Array<QueryEvent.QueryEvent> = []
   const options = { concurrency: queries.length, onEvent: (event: QueryEvent.QueryEvent) => void events.push(event) }
   const fiber = yield* Effect.forkChild(QueryPool.all(queries, options))
-  return Effect.map(Fiber.interrupt(fiber), () =>
-    events.flatMap((event) => (event._tag === "CancelEnded" ? [event.how] : []))
-  )
+  const ends = () => events.flatMap((event) => (event._tag === "CancelEnded" ? [event.how] : []))
+  return { interrupt: Effect.map(Fiber.interrupt(fiber), ends) }
 })
 
 const bystanders = (count: number) =>
@@ -122,11 +122,11 @@ const works = Effect.gen(function* () {
 })
 
 const isMissing = Pgbouncer.program === undefined
-const title = isMissing ? "skipped: no pgbouncer" : "a pool behind pgbouncer"
-if (isMissing) process.stderr.write(`${title}\n`)
+if (isMissing) process.stderr.write("skipped: no pgbouncer\n")
 
-describe.skipIf(isMissing)(title, () => {
-  layer(EmbeddedPostgres.layer({ settings: { max_connections: 150 } }), { excludeTestServices: true })((it) => {
+describe.skipIf(isMissing)("behind pgbouncer", () => {
+  const server = EmbeddedPostgres.layer({ settings: { max_connections: 150 } })
+  layer(server, { excludeTestServices: true })("a pool", (it) => {
     describe("in session mode", () => {
       it.effect("runs queries, transactions and streams, and has nothing to warn of", () =>
         Effect.gen(function* () {
@@ -154,7 +154,7 @@ describe.skipIf(isMissing)(title, () => {
         Effect.gen(function* () {
           const { server, services } = yield* start("session", { cancelGrace: "1 minute" })
           yield* Effect.gen(function* () {
-            const interrupt = yield* interruptible([sleeper(1)])
+            const { interrupt } = yield* interruptible([sleeper(1)])
             const pids = yield* seen(server, "%sleeper 1%", 1)
             assert.deepStrictEqual(yield* interrupt, ["idle"])
             assert.deepStrictEqual(yield* running(server, "%sleeper 1%"), [])
@@ -168,7 +168,7 @@ describe.skipIf(isMissing)(title, () => {
           const { server, services, warnings } = yield* start("session", { cancelGrace: "300 millis" })
           yield* Effect.gen(function* () {
             const others = yield* bystanders(5)
-            const interrupt = yield* interruptible([stubborn])
+            const { interrupt } = yield* interruptible([stubborn])
             const pids = yield* seen(server, "do $$ begin loop%", 1)
             assert.deepStrictEqual(yield* interrupt, ["terminated"])
             assert.deepStrictEqual(yield* statesOf(server, pids), [])
@@ -184,7 +184,7 @@ describe.skipIf(isMissing)(title, () => {
           yield* Effect.gen(function* () {
             const others = yield* bystanders(10)
             for (let round = 0; round < 3; round++) {
-              const interrupt = yield* interruptible(Array.from({ length: 20 }, (_, n) => sleeper(n)))
+              const { interrupt } = yield* interruptible(Array.from({ length: 20 }, (_, n) => sleeper(n)))
               const pids = yield* seen(server, "%sleeper%", 20)
               assert.deepStrictEqual(
                 yield* interrupt,
@@ -212,12 +212,37 @@ describe.skipIf(isMissing)(title, () => {
         })
       )
 
+      it.effect("is found out also where other clients are busy", () =>
+        Effect.gen(function* () {
+          const embedded = yield* EmbeddedPostgres
+          const url = yield* Pgbouncer.start(embedded, { mode: "transaction", sessions: 40 })
+          const stranger = Effect.flatMap(PgConnection.make({ url, prepare: false }), (pg) =>
+            Effect.forever(pg.query("select pg_sleep(0.001)", [], false))
+          )
+          const strangers = yield* Effect.forkChild(
+            Effect.forEach(Array.from({ length: 10 }), () => Effect.scoped(stranger), { concurrency: "unbounded" })
+          )
+          for (let round = 0; round < 5; round++) {
+            const warned = yield* Deferred.make<void>()
+            const logger = Logger.make(({ logLevel }) => {
+              if (logLevel === "Warn") Deferred.doneUnsafe(warned, Effect.void)
+            })
+            const numbers = Array.from({ length: 30 }, () => number("a number"))
+            yield* QueryPool.all(numbers).pipe(
+              Effect.provide(Layer.provideMerge(PgQueryPool.layer({ url, ...config }), Logger.layer([logger])))
+            )
+            assert.isTrue(yield* Deferred.isDone(warned))
+          }
+          yield* Fiber.interrupt(strangers)
+        })
+      )
+
       it.effect("cancels an interrupted statement, and does not claim to know more than it does", () =>
         Effect.gen(function* () {
           const { server, services } = yield* start("transaction", config)
           yield* Effect.gen(function* () {
             const others = yield* bystanders(3)
-            const interrupt = yield* interruptible([sleeper(1), sleeper(2)])
+            const { interrupt } = yield* interruptible([sleeper(1), sleeper(2)])
             yield* seen(server, "%sleeper%", 2)
             for (const how of yield* interrupt) assert.include(["idle", "unconfirmed"], how)
             yield* seen(server, "%sleeper%", 0)
@@ -231,7 +256,7 @@ describe.skipIf(isMissing)(title, () => {
           const { server, services } = yield* start("transaction", config)
           yield* Effect.gen(function* () {
             const others = yield* bystanders(3)
-            const interrupt = yield* interruptible([stubborn])
+            const { interrupt } = yield* interruptible([stubborn])
             const pids = yield* seen(server, "do $$ begin loop%", 1)
             assert.deepStrictEqual(yield* interrupt, ["unconfirmed"])
             assert.deepStrictEqual(yield* running(server, "do $$ begin loop%"), pids)

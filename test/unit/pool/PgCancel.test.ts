@@ -207,6 +207,17 @@ describe("a pooler", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("whose other clients take the backend meanwhile is found out by asking again", () => {
+    const { layer, logged } = warnings()
+    return Effect.gen(function* () {
+      let asked = 0
+      const moving = new Pooler((client) => (client === 1 && ++asked > 3 ? 9 : 6 + client))
+      const { sharedAtOnce } = yield* openTwo(moving)
+      assert.isTrue(sharedAtOnce)
+      assert.lengthOf(logged, 1)
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("that gives each client its own backend is trusted", () => {
     const { layer, logged } = warnings()
     return Effect.gen(function* () {
