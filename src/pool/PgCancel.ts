@@ -103,7 +103,9 @@ export class PgCancel {
       idleInTransactionTimeout: config.idleInTransactionTimeout ?? Duration.minutes(5)
     })
     const { openSocket } = config
-    const driver = { ...config.driver, types: undefined, multiplex: false }
+    // Its name tells it from the connections of queries in pg_stat_activity.
+    const applicationName = `${config.driver.applicationName ?? "querypool"} control`
+    const driver = { ...config.driver, applicationName, types: undefined, multiplex: false }
     const { startup } = this
     this.control = new PgControl({
       fork,

@@ -11,7 +11,9 @@ export class Dice {
 
   /** From 0 to below 1. */
   private next(): number {
-    return choose(this.seed, this.thrown++)
+    const place = this.thrown++
+    // Mixed once only, neighbouring seeds choose alike: of 19 kinds of query, one came up half as often as it should.
+    return choose(Math.trunc(choose(this.seed, place) * 2 ** 32), place)
   }
 
   chance(part: number): boolean {

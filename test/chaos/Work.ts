@@ -84,6 +84,7 @@ interface Shape {
   readonly groups: ReadonlyArray<Group>
   readonly discarded?: ReadonlyArray<string>
   readonly atomic?: boolean
+  readonly givesUp?: boolean
 }
 
 const queryOf = <E>(
@@ -100,6 +101,7 @@ const queryOf = <E>(
   groups: shape.groups,
   discarded: shape.discarded ?? [],
   atomic: shape.atomic ?? false,
+  givesUp: shape.givesUp ?? false,
   announced: true,
   effect: Query.make(`${kind} ${name}`, body, optionsOf(manner, options))
 })
@@ -243,6 +245,31 @@ const makers = {
       })
     )
   },
+  goesOn: (manner, name, kind) => {
+    const groups = tokensOf(name, 3).map((token) => new Group([token]))
+    const patience = manner.dice.between(0, 20)
+    const fails = manner.dice.chance(0.5)
+    return queryOf(manner, name, kind, { groups, givesUp: true }, { retry: ownOrTransient }, (sql) =>
+      Effect.gen(function* () {
+        for (const group of groups) {
+          yield* Effect.timeoutOption(noted(group, insert(sql, group.tokens[0] ?? "")), patience)
+        }
+        if (fails) return yield* new Own()
+      })
+    )
+  },
+  goesOnInTransaction: (manner, name, kind) => {
+    const { group, options, shape } = inTransaction(tokensOf(name, 2))
+    const patience = manner.dice.between(0, 20)
+    return queryOf(manner, name, kind, shape, options, (sql) =>
+      Effect.gen(function* () {
+        group.sent()
+        yield* insert(sql, `${name}-0`)
+        yield* Effect.timeoutOption(sql.withTransaction(sql`select pg_sleep(0.01)`), patience)
+        yield* insert(sql, `${name}-1`)
+      })
+    )
+  },
   setting: (manner, name, kind) =>
     queryOf(manner, name, kind, { groups: [] }, {}, (sql) =>
       Effect.andThen(
@@ -305,6 +332,7 @@ const makers = {
       groups: [],
       discarded: [],
       atomic: false,
+      givesUp: false,
       announced: false,
       effect: Stream.runDrain(dice.chance(0.3) ? Stream.take(rows, 10) : rows)
     }

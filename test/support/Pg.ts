@@ -36,8 +36,9 @@ export interface Observer {
   ) => Effect.Effect<ReadonlyArray<PgConnection.Row>, SqlError>
   /** The first column of the first row. */
   readonly value: (sql: string, params?: ReadonlyArray<unknown>) => Effect.Effect<unknown, SqlError>
-  /** The backends of the file's pools. */
+  /** The backends of the file's pools, but for those of control connections. */
   readonly backends: Effect.Effect<ReadonlyArray<Backend>, SqlError>
+  readonly everyBackend: Effect.Effect<ReadonlyArray<Backend>, SqlError>
   /** Waits until a backend of the file's pools answers to the description. */
   readonly seen: (message: string, is: (backend: Backend) => boolean) => Effect.Effect<Backend, unknown>
   /** Waits until the file's pools have no backend. */
@@ -49,9 +50,11 @@ export interface Observer {
   readonly release: (key: number) => Effect.Effect<void, SqlError>
 }
 
-const describedBackends = (applicationName: string) => `
+/** Those of queries; with `control`, what the pool controls them with as well. */
+const describedBackends = (applicationName: string, control = false) => `
   select pid, state, query, case when wait_event is null then null else wait_event_type || ':' || wait_event end as wait
-  from pg_stat_activity where application_name = '${applicationName}' order by backend_start`
+  from pg_stat_activity where application_name in ('${applicationName}'${control ? `, '${applicationName} control'` : ""})
+  order by backend_start`
 
 /** Pools whose layer is alive. */
 const livingPools = new Set<object>()
@@ -100,16 +103,19 @@ const makeObserver = (pg: PgConnection.PgConnection, applicationName: string): O
   const turns = Semaphore.makeUnsafe(1)
   const rows: Observer["rows"] = (sql, params) =>
     turns.withPermit(Effect.map(pg.query(sql, params, false), (result) => result.rows))
-  const backends = Effect.map(rows(describedBackends(applicationName)), (found) =>
-    found.map((row): Backend => ({
-      pid: Number(row["pid"]),
-      state: row["state"] === null ? null : String(row["state"]),
-      query: String(row["query"]),
-      wait: row["wait"] === null ? null : String(row["wait"])
-    }))
-  )
+  const described = (control: boolean) =>
+    Effect.map(rows(describedBackends(applicationName, control)), (found) =>
+      found.map((row): Backend => ({
+        pid: Number(row["pid"]),
+        state: row["state"] === null ? null : String(row["state"]),
+        query: String(row["query"]),
+        wait: row["wait"] === null ? null : String(row["wait"])
+      }))
+    )
+  const backends = described(false)
   return {
     rows,
+    everyBackend: described(true),
     value: (sql, params) => Effect.map(rows(sql, params), (found) => Object.values(found[0] ?? {})[0]),
     backends,
     seen: (message, is) =>
@@ -144,7 +150,7 @@ const backendCheck = (observer: Observer) => {
       poolsBefore = [...livingPools]
     },
     end: async () => {
-      const backends = await Effect.runPromise(observer.backends)
+      const backends = await Effect.runPromise(observer.everyBackend)
       const shared = poolsBefore.filter((pool) => livingPools.has(pool)).length
       const made = livingPools.size - shared
       // Of a pool that lives on: what closes idle connections, and what looks for sessions that are held too long.

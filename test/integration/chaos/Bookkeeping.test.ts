@@ -10,6 +10,7 @@ const accountOf = (groups: ReadonlyArray<Group>, more: Partial<Account> = {}): A
   groups,
   discarded: [],
   atomic: false,
+  givesUp: false,
   announced: true,
   ...more
 })

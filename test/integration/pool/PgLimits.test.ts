@@ -15,6 +15,59 @@ const reasonOf = <A>(exit: Exit.Exit<A, unknown>): string => {
   return error instanceof QueryError.QueryError ? error.reason._tag : "none"
 }
 
+const limit = (timeout?: "1 second") =>
+  Query.make("limit", (sql) => sql<{ readonly limit: string }>`select current_setting('statement_timeout') as limit`, {
+    timeout
+  })
+
+const write = (mode: "autocommit" | "readOnly", transaction: boolean) =>
+  Query.make(
+    "writes",
+    (sql) => {
+      const insert = sql`insert into notes values ('x')`
+      return transaction ? sql.withTransaction(insert) : insert
+    },
+    { mode }
+  )
+
+const outcome = (name: string, statements: ReadonlyArray<string>, mode: "autocommit" | "transaction") =>
+  Query.make(name, (sql) => Effect.forEach(statements, (statement) => sql.unsafe(statement)), { mode }).pipe(
+    Effect.flip,
+    Effect.map((error) => error.outcome)
+  )
+
+const lost = (on: "before" | "after") =>
+  Effect.gen(function* () {
+    const { observer, url } = yield* Pg.Pg
+    yield* observer.rows("create table if not exists commits (id int)")
+    yield* observer.rows("truncate commits")
+    const target = new URL(Redacted.value(url))
+    const faults = yield* Faults.make({ host: target.hostname, port: Number(target.port) })
+    let cuts = 0
+    const writes = Query.make(
+      "writes",
+      (sql) =>
+        Effect.gen(function* () {
+          yield* sql`insert into commits values (1)`
+          if (cuts++ > 0) return
+          const statement = "COMMIT"
+          yield* faults.inject(Faults.cut(), {
+            before:
+              on === "after"
+                ? Faults.fromServer("CommandComplete", { statement })
+                : Faults.fromClient("Parse", { statement })
+          })
+        }),
+      { mode: "transaction", retry: RetryPolicy.make({ on: ["ConnectionLost"], schedule: Schedule.recurs(3) }) }
+    )
+    const proxied = Pg.pool({}, (to) => {
+      to.hostname = faults.host
+      to.port = String(faults.port)
+    })
+    yield* Effect.provide(writes, proxied)
+    return [yield* observer.value("select count(*)::int from commits"), cuts]
+  })
+
 layer(Pg.layer("PgLimits"), { excludeTestServices: true })("a pool on PostgreSQL", (it) => {
   describe("whose slots are taken", () => {
     it.effect("refuses at once who finds the queue full, and says how long the queue may be", () =>
@@ -77,14 +130,6 @@ layer(Pg.layer("PgLimits"), { excludeTestServices: true })("a pool on PostgreSQL
 
     it.effect("has the server end it later by itself, and leaves the next unit without a limit", () =>
       Effect.gen(function* () {
-        const limit = (timeout?: "1 second") =>
-          Query.make(
-            "limit",
-            (sql) => sql<{ readonly limit: string }>`select current_setting('statement_timeout') as limit`,
-            {
-              timeout
-            }
-          )
         assert.deepStrictEqual(yield* limit(), [{ limit: "0" }])
         assert.deepStrictEqual(yield* limit("1 second"), [{ limit: "8192ms" }])
         assert.deepStrictEqual(yield* limit(), [{ limit: "0" }])
@@ -96,15 +141,6 @@ layer(Pg.layer("PgLimits"), { excludeTestServices: true })("a pool on PostgreSQL
     it.effect("has the server refuse its writes, also in a transaction of its own, and lets the next one write", () =>
       Effect.gen(function* () {
         yield* Query.make("table", (sql) => sql`create table if not exists notes (note text)`)
-        const write = (mode: "autocommit" | "readOnly", transaction: boolean) =>
-          Query.make(
-            "writes",
-            (sql) => {
-              const insert = sql`insert into notes values ('x')`
-              return transaction ? sql.withTransaction(insert) : insert
-            },
-            { mode }
-          )
         for (const transaction of [false, true]) {
           const error = yield* Effect.flip(write("readOnly", transaction))
           assert.deepInclude({ ...error.reason }, { _tag: "Rejected", sqlState: "25006" })
@@ -123,11 +159,6 @@ layer(Pg.layer("PgLimits"), { excludeTestServices: true })("a pool on PostgreSQL
     it.effect("says that nothing, a part, or the unknown of it is kept", () =>
       Effect.gen(function* () {
         yield* table
-        const outcome = (name: string, statements: ReadonlyArray<string>, mode: "autocommit" | "transaction") =>
-          Query.make(name, (sql) => Effect.forEach(statements, (statement) => sql.unsafe(statement)), { mode }).pipe(
-            Effect.flip,
-            Effect.map((error) => error.outcome)
-          )
         const insert = "insert into entries values (1) on conflict do nothing"
         const fails = "select 1 / 0"
         assert.strictEqual(yield* outcome("first", [fails], "autocommit"), "notApplied")
@@ -202,38 +233,6 @@ layer(Pg.layer("PgLimits"), { excludeTestServices: true })("a pool on PostgreSQL
   })
 
   describe("whose answer to a COMMIT is lost", () => {
-    const lost = (on: "before" | "after") =>
-      Effect.gen(function* () {
-        const { observer, url } = yield* Pg.Pg
-        yield* observer.rows("create table if not exists commits (id int)")
-        yield* observer.rows("truncate commits")
-        const target = new URL(Redacted.value(url))
-        const faults = yield* Faults.make({ host: target.hostname, port: Number(target.port) })
-        let cuts = 0
-        const writes = Query.make(
-          "writes",
-          (sql) =>
-            Effect.gen(function* () {
-              yield* sql`insert into commits values (1)`
-              if (cuts++ > 0) return
-              const statement = "COMMIT"
-              yield* faults.inject(Faults.cut(), {
-                before:
-                  on === "after"
-                    ? Faults.fromServer("CommandComplete", { statement })
-                    : Faults.fromClient("Parse", { statement })
-              })
-            }),
-          { mode: "transaction", retry: RetryPolicy.make({ on: ["ConnectionLost"], schedule: Schedule.recurs(3) }) }
-        )
-        const proxied = Pg.pool({}, (to) => {
-          to.hostname = faults.host
-          to.port = String(faults.port)
-        })
-        yield* Effect.provide(writes, proxied)
-        return [yield* observer.value("select count(*)::int from commits"), cuts]
-      })
-
     it.effect("finds out that it was committed, and does not write again", () =>
       Effect.gen(function* () {
         assert.deepStrictEqual(yield* lost("after"), [1, 1])
