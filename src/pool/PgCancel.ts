@@ -103,15 +103,18 @@ export class PgCancel {
       idleInTransactionTimeout: config.idleInTransactionTimeout ?? Duration.minutes(5)
     })
     const { openSocket } = config
+    const { driver } = config
     // Its name tells it from the connections of queries in pg_stat_activity.
-    const applicationName = `${config.driver.applicationName ?? "querypool"} control`
-    const driver = { ...config.driver, applicationName, types: undefined, multiplex: false }
+    const applicationName = `${driver.applicationName ?? "querypool"} control`
+    // The answers are read as PostgreSQL's own types, whatever the pool's queries have for these.
+    const differs = { applicationName, types: undefined, multiplex: false }
     const { startup } = this
     this.control = new PgControl({
       fork,
       idleTimeout: config.controlIdleTimeout,
-      connect: Effect.tap(connect({ driver, openSocket, startup, restore: (effect) => effect }), (connection) =>
-        this.recognise(connection)
+      connect: Effect.tap(
+        connect({ driver, openSocket, startup, differs, restore: (effect) => effect }),
+        (connection) => this.recognise(connection)
       )
     })
   }

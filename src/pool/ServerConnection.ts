@@ -291,6 +291,8 @@ interface Options {
   readonly cancel?: PgCancel | undefined
   /** Those settings, for a connection whose statements are not cancelled. */
   readonly startup?: PgStartup | undefined
+  /** What is different for this connection. */
+  readonly differs?: Partial<Driver> | undefined
 }
 
 /**
@@ -303,9 +305,11 @@ export const connect = (options: Options): Effect.Effect<ServerConnection, SqlEr
     const startup = options.startup ?? options.cancel?.startup
     if (startup === undefined) return open(options, options.driver, undefined)
     const { driver } = startup
-    return Effect.catch(open(options, driver, startup), (error) => {
+    return Effect.catch(open(options, { ...driver, ...options.differs }, startup), (error) => {
       const instead = startup.insteadAfter(error, driver)
-      return instead === undefined ? Effect.fail(error) : open(options, instead, startup, () => startup.leaveOut())
+      return instead === undefined
+        ? Effect.fail(error)
+        : open(options, { ...instead, ...options.differs }, startup, () => startup.leaveOut())
     })
   })
 
