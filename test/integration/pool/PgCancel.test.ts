@@ -82,7 +82,7 @@ layer(Pg.layer("PgCancel"), { excludeTestServices: true })("a cancel", (it) => {
       const connection = yield* open
       assert.strictEqual(yield* interrupt(connection, yield* start(connection, sleeping)), "idle")
       assert.strictEqual(yield* stateOf(connection), "idle")
-      assert.lengthOf(yield* observer.backends, 2)
+      assert.lengthOf(yield* observer.everyBackend, 2)
     })
   )
 
