@@ -10,8 +10,8 @@ import { describeEnd } from "./Bookkeeping.ts"
 import type { Stage } from "./Round.ts"
 import { faultyPool, tally } from "./Round.ts"
 
-export const timeoutMillis = 100
-export const graceMillis = 100
+const timeoutMillis = 100
+const graceMillis = 100
 
 export interface FrozenResult {
   /** How queries ended while the server was frozen. */
