@@ -25,7 +25,7 @@ export class PgTurns {
   private ending = false
   private underWay = 0
   private broken = false
-  private readonly waiting = new Set<() => void>()
+  private waiting: Set<() => void> | undefined
 
   get idle(): boolean {
     return this.underWay === 0
@@ -87,19 +87,24 @@ export class PgTurns {
     this.wake()
   }
 
-  private readonly change: Effect.Effect<void> = Effect.callback((resume) => {
-    const go = (): void => resume(Effect.void)
-    this.waiting.add(go)
-    return Effect.sync(() => this.waiting.delete(go))
-  })
+  private get change(): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      const go = (): void => resume(Effect.void)
+      this.waiting ??= new Set()
+      this.waiting.add(go)
+      return Effect.sync(() => this.waiting?.delete(go))
+    })
+  }
 
-  private readonly quiet: Effect.Effect<void> = Effect.suspend(() =>
-    this.underWay === 0 || this.broken ? Effect.void : Effect.andThen(this.change, this.quiet)
-  )
+  private get quiet(): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      this.underWay === 0 || this.broken ? Effect.void : Effect.andThen(this.change, this.quiet)
+    )
+  }
 
   private wake(): void {
-    const waiting = [...this.waiting]
-    this.waiting.clear()
-    for (const go of waiting) queueMicrotask(go)
+    const { waiting } = this
+    this.waiting = undefined
+    for (const go of waiting ?? []) queueMicrotask(go)
   }
 }
