@@ -111,6 +111,15 @@ export const isConnectionGone = (error: unknown): boolean => {
   return severity === undefined ? error.reason._tag === "ConnectionError" || isOfDecoding(error) : fatal.has(severity)
 }
 
+/**
+ * Whether the server has said what became of the statement, and goes on with the connection: what happens to that
+ * afterwards changes nothing.
+ *
+ * @internal
+ */
+export const isAnswered = (error: unknown): boolean =>
+  error instanceof SqlError && answerOf(error).severity !== undefined && !isConnectionGone(error)
+
 /** What the cause holds: the fields of an ErrorResponse, or those of an error in this process. */
 const causeOf = ({ reason }: SqlError): object => (Predicate.isObject(reason.cause) ? reason.cause : {})
 

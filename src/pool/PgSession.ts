@@ -21,7 +21,7 @@ import type { TransactionConnection } from "effect/sql/SqlClient"
 import type { Connection as SqlConnection } from "effect/sql/SqlConnection"
 import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
 import type { QueryInfo, Unit } from "../query/QueryPool.ts"
-import { isConnectionGone, outcomeOf, StreamOpen } from "./PgErrors.ts"
+import { isAnswered, isConnectionGone, outcomeOf, StreamOpen } from "./PgErrors.ts"
 import { PgLedger } from "./PgLedger.ts"
 import type { TransactionId } from "./PgLostCommit.ts"
 import { readId } from "./PgLostCommit.ts"
@@ -191,8 +191,10 @@ export class PgSession implements SqlConnection, Unit {
     if (this.unsendable) return
     const failure = exit.cause.reasons.find(Cause.isFailReason)
     this.interrupted = failure === undefined
-    if (failure !== undefined && !this.connection.broken && !isConnectionGone(failure.error))
-      this.ledger.refused(verdict)
+    if (failure === undefined) return
+    // A stream's reader may come to the answer when the connection is gone already.
+    const { error } = failure
+    if (isAnswered(error) || (!this.connection.broken && !isConnectionGone(error))) this.ledger.refused(verdict)
   }
 
   /** The level that a fiber's statements belong to. */
