@@ -153,26 +153,23 @@ const exportFrom = Effect.fnUntraced(function* (
 ): Effect.fn.Return<PgSnapshot, SqlError> {
   const { pg } = leader
   if (shared()) {
-    return yield* Effect.fail(
-      rejection(
-        "a pooler between this pool and the server gives sessions out by the transaction, so no session can hold a snapshot",
-        "use the pooler's session mode, or connect to the server itself"
-      )
+    return yield* rejection(
+      "a pooler between this pool and the server gives sessions out by the transaction, so no session can hold a snapshot",
+      "use the pooler's session mode, or connect to the server itself"
     )
   }
   const [recovering] = yield* pg.queryValues("select pg_catalog.pg_is_in_recovery()", [])
   if (recovering?.[0] !== false && recovering?.[0] !== "f" && !allowStandby) {
-    return yield* Effect.fail(
-      rejection(
-        "the server is a standby: a snapshot on it holds back its replay, or is cancelled by it",
-        "run it on the primary, or allow it by `snapshot: { allowStandby: true }`"
-      )
+    return yield* rejection(
+      "the server is a standby: a snapshot on it holds back its replay, or is cancelled by it",
+      "run it on the primary, or allow it by `snapshot: { allowStandby: true }`"
     )
   }
   yield* pg.query(withoutTimeouts, [timeouts], false)
   yield* pg.query(beginReading, [], false)
-  const { rows } = yield* pg.query(exportSnapshot, [], false)
-  const [row] = rows
+  const {
+    rows: [row]
+  } = yield* pg.query(exportSnapshot, [], false)
   return new PgSnapshot(leader, {
     id: String(row?.["id"]),
     seen: String(row?.["seen"]),

@@ -426,7 +426,7 @@ const openRun = Effect.fnUntraced(function* (options: RunOptions | undefined, me
     workers: Math.min(concurrency, members),
     clock,
     onEvent: options?.onEvent,
-    snapshot: snapshot === false ? undefined : new RunSnapshot(yield* snapshotOf(pool, snapshot, () => run.listener)),
+    snapshot: snapshot === false ? undefined : snapshotOf(pool, snapshot, yield* Effect.scope, () => run.listener),
     queueMillis: Attempts.millisOf("queueTimeout", options?.queueTimeout),
     deadlineMillis: Attempts.millisOf("deadline", options?.deadline)
   })
@@ -444,15 +444,15 @@ const openRun = Effect.fnUntraced(function* (options: RunOptions | undefined, me
   return { pool, run }
 })
 
-/** How a run takes its snapshot, which it holds until its scope closes. */
-const snapshotOf = Effect.fnUntraced(function* (
+/** A run's snapshot, which it holds until the scope closes. */
+const snapshotOf = (
   pool: QueryPool["Service"],
   options: true | { readonly allowStandby?: boolean | undefined },
+  scope: Scope.Scope,
   listenerOf: () => Run["listener"]
-) {
-  const scope = yield* Effect.scope
+): RunSnapshot => {
   const allowStandby = options === true ? false : options.allowStandby === true
-  return Effect.suspend(() => {
+  const take = Effect.suspend(() => {
     const listener = listenerOf()
     let lost = false
     const end = (isLost: boolean): void => {
@@ -469,7 +469,8 @@ const snapshotOf = Effect.fnUntraced(function* (
       Scope.provide(scope)
     )
   })
-})
+  return new RunSnapshot(take)
+}
 
 /** A defect is no outcome: it goes on. */
 const toOutcome = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Outcome.Outcome<A, E>, never, R> =>

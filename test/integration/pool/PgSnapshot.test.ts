@@ -1,5 +1,5 @@
 import { assert, describe, layer } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Logger, Redacted, Ref, Schedule, Schema, Stream } from "effect"
+import { Deferred, Effect, Fiber, Layer, Logger, Redacted, Ref, Schedule, Schema, Stream } from "effect"
 import { Query, QueryError, QueryPool, RetryPolicy } from "querypool"
 import type { QueryEvent } from "querypool"
 import * as Faults from "../../support/Faults.ts"
@@ -335,8 +335,7 @@ layer(Pg.layer("PgSnapshot"), { excludeTestServices: true })("a run with a snaps
       const logged: Array<string> = []
       const logger = Logger.make(({ message }) => void logged.push(String(message)))
       yield* QueryPool.all([Query.make("sleeps", (sql) => sql`select pg_sleep(0.2)`)], { snapshot: true }).pipe(
-        Effect.provide(Pg.pool({ snapshotThreshold: "50 millis" })),
-        Effect.provide(Logger.layer([logger]))
+        Effect.provide(Layer.provideMerge(Pg.pool({ snapshotThreshold: "50 millis" }), Logger.layer([logger])))
       )
       assert.lengthOf(logged, 1)
       assert.match(logged[0] ?? "", /A snapshot has been held for 50ms. Until its run ends, vacuum removes nothing/)
