@@ -11,8 +11,8 @@
  *
  * @since 0.1.0
  */
-import type { Duration } from "effect"
-import { Cause, Clock, Context, Effect, Exit, identity, Predicate, Scope, Stream } from "effect"
+import type { Duration, Scope } from "effect"
+import { Cause, Clock, Context, Effect, Exit, identity, Predicate, Stream } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { mapWithWorkers } from "../internal/mapWithWorkers.ts"
@@ -426,7 +426,15 @@ const openRun = Effect.fnUntraced(function* (options: RunOptions | undefined, me
     workers: Math.min(concurrency, members),
     clock,
     onEvent: options?.onEvent,
-    snapshot: snapshot === false ? undefined : snapshotOf(pool, snapshot, yield* Effect.scope, () => run.listener),
+    snapshot:
+      snapshot === false
+        ? undefined
+        : RunSnapshot.held({
+            take: pool.snapshot,
+            allowStandby: snapshot !== true && snapshot.allowStandby === true,
+            scope: yield* Effect.scope,
+            emit: (event) => run.listener?.emit({ ...event, at: run.listener.now() })
+          }),
     queueMillis: Attempts.millisOf("queueTimeout", options?.queueTimeout),
     deadlineMillis: Attempts.millisOf("deadline", options?.deadline)
   })
@@ -443,34 +451,6 @@ const openRun = Effect.fnUntraced(function* (options: RunOptions | undefined, me
   }
   return { pool, run }
 })
-
-/** A run's snapshot, which it holds until the scope closes. */
-const snapshotOf = (
-  pool: QueryPool["Service"],
-  options: true | { readonly allowStandby?: boolean | undefined },
-  scope: Scope.Scope,
-  listenerOf: () => Run["listener"]
-): RunSnapshot => {
-  const allowStandby = options === true ? false : options.allowStandby === true
-  const take = Effect.suspend(() => {
-    const listener = listenerOf()
-    let lost = false
-    const end = (isLost: boolean): void => {
-      if (!lost) listener?.emit({ _tag: "SnapshotEnded", at: listener.now(), lost: isLost })
-      lost ||= isLost
-    }
-    return pool.snapshot({ allowStandby, onLost: () => end(true) }).pipe(
-      Effect.tap(() =>
-        Effect.acquireRelease(
-          Effect.sync(() => listener?.emit({ _tag: "SnapshotTaken", at: listener.now() })),
-          () => Effect.sync(() => end(false))
-        )
-      ),
-      Scope.provide(scope)
-    )
-  })
-  return new RunSnapshot(take)
-}
 
 /** A defect is no outcome: it goes on. */
 const toOutcome = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Outcome.Outcome<A, E>, never, R> =>

@@ -11,8 +11,9 @@
  *
  * @internal
  */
-import { Effect, Semaphore } from "effect"
+import { Effect, Scope, Semaphore } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
+import type { SnapshotEnded, SnapshotTaken } from "./QueryEvent.ts"
 
 /**
  * A moment of the database that a pool holds for others to see.
@@ -24,11 +25,44 @@ export interface Snapshot {
   readonly id: string
 }
 
+interface Options {
+  /** Takes one of the pool, and holds it until the scope closes. */
+  readonly take: (options: {
+    readonly allowStandby: boolean
+    readonly onLost: () => void
+  }) => Effect.Effect<Snapshot, SqlError, Scope.Scope>
+  readonly allowStandby: boolean
+  /** Of the run. */
+  readonly scope: Scope.Scope
+  readonly emit: (event: Omit<SnapshotTaken, "at"> | Omit<SnapshotEnded, "at">) => void
+}
+
 /** @internal */
 export class RunSnapshot {
   private readonly take: Effect.Effect<Snapshot, SqlError>
   private readonly turn = Semaphore.makeUnsafe(1)
   private taken: Snapshot | undefined
+
+  /** One that is held from its taking until the end of the run, of which the run's listener is told. */
+  static held({ allowStandby, emit, scope, take }: Options): RunSnapshot {
+    const first = Effect.suspend(() => {
+      let isOver = false
+      const end = (lost: boolean): void => {
+        if (!isOver) emit({ _tag: "SnapshotEnded", lost })
+        isOver = true
+      }
+      return take({ allowStandby, onLost: () => end(true) }).pipe(
+        Effect.tap(() =>
+          Effect.acquireRelease(
+            Effect.sync(() => emit({ _tag: "SnapshotTaken" })),
+            () => Effect.sync(() => end(false))
+          )
+        ),
+        Scope.provide(scope)
+      )
+    })
+    return new RunSnapshot(first)
+  }
 
   constructor(take: Effect.Effect<Snapshot, SqlError>) {
     this.take = take

@@ -49,6 +49,9 @@ const half = (name: string, options?: Query.Options<QueryError.QueryError>) =>
 
 const sums = (count: number) => Array.from({ length: count }, (_, index) => half(`sum ${index}`))
 
+const deletes = (mode?: "transaction" | "autocommit") =>
+  Query.make(mode ?? "silent", (sql) => sql`delete from accounts`, { mode })
+
 const leaders = Effect.flatMap(Pg.Pg, ({ applicationName, observer }) =>
   Effect.map(
     observer.rows("select pid from pg_stat_activity where application_name = $1", [`${applicationName} snapshot`]),
@@ -147,8 +150,6 @@ layer(Pg.layer("PgSnapshot"), { excludeTestServices: true })("a run with a snaps
     it.effect("refuses it before it starts where it says so, and has the server refuse it where it does not", () =>
       Effect.gen(function* () {
         yield* makeAccounts
-        const deletes = (mode?: "transaction" | "autocommit") =>
-          Query.make(`${mode ?? "silent"}`, (sql) => sql`delete from accounts`, { mode })
         const events: Array<QueryEvent.QueryEvent> = []
         const outcomes = yield* QueryPool.all([deletes("transaction"), deletes("autocommit"), deletes()], {
           snapshot: true,
