@@ -78,8 +78,8 @@ export class PgSnapshot implements Snapshot {
     const { pg } = connection
     return Effect.suspend(() => {
       if (this.leader.broken) return Effect.fail(lost("the connection that held it is gone"))
-      const joined = Effect.catch(pg.query(`SET TRANSACTION SNAPSHOT '${this.id}'`, [], false), (error) =>
-        Effect.fail(isUnknownSnapshot(error) ? lost("the server does not know it any more") : error)
+      const joined = Effect.mapError(pg.query(`SET TRANSACTION SNAPSHOT '${this.id}'`, [], false), (error) =>
+        isUnknownSnapshot(error) ? lost("the server does not know it any more") : error
       )
       return Effect.flatMap(Effect.andThen(joined, pg.query(compare, [])), ({ rows: [row] }) =>
         row?.["seen"] === this.seen && row["server"] === this.server
