@@ -107,6 +107,8 @@ export interface Ended extends OfQuery {
   readonly rows: number
   /** What it failed with, also when that is a defect. */
   readonly error?: unknown
+  /** Where it was skipped because it needed another: the name of the query that did not succeed. */
+  readonly because?: string
 }
 
 /**

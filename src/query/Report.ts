@@ -21,6 +21,8 @@ export interface QueryReport {
   readonly outcome: Outcome<unknown, unknown>["_tag"]
   /** What it failed with. */
   readonly error?: unknown
+  /** Where it was skipped because it needed another: the name of the query that did not succeed. */
+  readonly because?: string
   /** From the moment it was handed over until its end, without `ranMillis`: for its turn, a slot, a session, a retry. */
   readonly waitedMillis: number
   /** While it had a session, in all its attempts; 0 if it never had one. */
@@ -98,6 +100,7 @@ interface Entry {
   rows: number
   outcome?: Outcome<unknown, unknown>["_tag"]
   error?: unknown
+  because?: string | undefined
 }
 
 /**
@@ -156,6 +159,7 @@ export const collector = (): Collector => {
         entry.outcome = event.outcome
         entry.rows = event.rows
         entry.error = event.error
+        entry.because = event.because
     }
   }
 
@@ -201,6 +205,7 @@ const toReport = (id: number, entry: Entry, outcome: QueryReport["outcome"], sta
     name: entry.name,
     outcome,
     ...(entry.error === undefined ? {} : { error: entry.error }),
+    ...(entry.because === undefined ? {} : { because: entry.because }),
     waitedMillis: endedAt - entry.submittedAt - entry.ranMillis,
     ranMillis: entry.ranMillis,
     rows: entry.rows,

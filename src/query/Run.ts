@@ -124,6 +124,13 @@ class Listener {
     this.announced.clear()
   }
 
+  /** The end of a query whose turn will not come, because that query did not succeed. */
+  skip(query: { readonly name: string }, because: string): void {
+    const { name } = query
+    const id = this.begin(query, name)
+    this.emit({ _tag: "Ended", at: this.now(), id, name, outcome: "Skipped", rows: 0, because })
+  }
+
   takeWorker(): number {
     return this.freeWorkers.pop() ?? this.workers++
   }
