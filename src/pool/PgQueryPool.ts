@@ -11,7 +11,7 @@
  *
  * Connections to the server: at most `maxConnections`, one more for each run with a snapshot and for each
  * `PgClient.listen`, one that controls the others while a cancel needs it, and a short-lived one for each cancel under
- * way.
+ * way and for each lost COMMIT that is looked up.
  *
  * @since 0.1.0
  */
