@@ -95,7 +95,8 @@ class Planned<A> implements Iterable<A> {
 }
 
 /**
- * Queries of which `QueryPool.all` is to run each when those that it needs have succeeded.
+ * Queries of which `QueryPool.all` is to run each when those that it needs have succeeded. All are queries: when time
+ * is over, what has not begun ends together, and nothing is left that would have to be skipped.
  *
  * @internal
  */
@@ -221,10 +222,7 @@ export const run = (
     Effect.forEach(agenda.takeAll(isQuery), (turn) => {
       const { member } = turn
       if (!isQuery(member)) return Effect.void
-      return Effect.map(step(Attempts.late(run, member)), (value) => {
-        keep(value, turn)
-        ended(turn, hasSucceeded(value))
-      })
+      return Effect.map(step(Attempts.late(run, member)), (value) => keep(value, turn))
     })
   )
   const patienceMillis = Math.min(run.queueMillis ?? Infinity, run.deadlineMillis ?? Infinity)
