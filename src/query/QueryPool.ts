@@ -11,7 +11,7 @@
  *
  * @since 0.1.0
  */
-import type { Duration } from "effect"
+import type { Duration, Scope } from "effect"
 import { Cause, Clock, Context, Effect, Exit, identity, Predicate, Stream } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
@@ -26,6 +26,8 @@ import * as Attempts from "./Attempts.ts"
 import * as Report from "./Report.ts"
 import type { RetryPolicy } from "./RetryPolicy.ts"
 import { CurrentRun, Run } from "./Run.ts"
+import type { Snapshot } from "./RunSnapshot.ts"
+import { RunSnapshot } from "./RunSnapshot.ts"
 
 /**
  * A query's hold on its session while it runs.
@@ -58,15 +60,17 @@ export interface Limit {
 }
 
 /**
- * How long an attempt may take.
+ * On what terms an attempt is made.
  *
  * @since 0.1.0
  */
-export interface Limits {
-  /** For its slot. */
-  readonly queue: Limit | undefined
-  /** From having its slot to its end; asked when it has it. */
-  readonly running: () => Limit | undefined
+export interface Terms {
+  /** How long it may wait for its slot. */
+  readonly queue?: Limit | undefined
+  /** How long it may take, from having its slot to its end; asked when it has it. */
+  readonly running?: (() => Limit | undefined) | undefined
+  /** The moment that it sees: its session joins it in a read-only transaction. */
+  readonly snapshot?: Effect.Effect<Snapshot, SqlError> | undefined
 }
 
 /**
@@ -114,13 +118,25 @@ export class QueryPool extends Context.Service<
     readonly use: <A, E, R>(
       query: QueryInfo,
       body: (sql: SqlClient, unit: Unit) => Effect.Effect<A, E, R>,
-      limits?: Limits | undefined
+      terms?: Terms | undefined
     ) => Effect.Effect<A, Exclude<E, SqlError> | QueryError, R>
-    /** As `use`, for a body that is a stream of rows: the session is lent until the stream ends. */
+    /**
+     * As `use`, for a body that is a stream of rows: the session is lent until the stream ends. Of the terms, a stream
+     * has the snapshot alone.
+     */
     readonly stream: <A, E, R>(
       query: QueryInfo,
-      body: (sql: SqlClient, unit: Unit) => Stream.Stream<A, E, R>
+      body: (sql: SqlClient, unit: Unit) => Stream.Stream<A, E, R>,
+      terms?: Pick<Terms, "snapshot"> | undefined
     ) => Stream.Stream<A, Exclude<E, SqlError> | QueryError, R>
+    /**
+     * Takes a snapshot and holds it, on a session of its own, until the scope closes. `onLost` is called when that
+     * session is gone before.
+     */
+    readonly snapshot: (options: {
+      readonly allowStandby: boolean
+      readonly onLost: () => void
+    }) => Effect.Effect<Snapshot, SqlError, Scope.Scope>
     /** The name of the query of this pool whose body the context belongs to. */
     readonly within: (context: Context.Context<never>) => string | undefined
   }
@@ -173,6 +189,14 @@ export interface RunOptions {
    * default.
    */
   readonly deadline?: Duration.Input | undefined
+  /**
+   * Whether all queries of the run, with every retry and partition, see one moment of the database: that in which the
+   * first of them starts. Each runs as a read-only transaction then, on a connection that joins the one that holds the
+   * snapshot, and one that is made to write (`mode: "transaction"` or `"autocommit"`) is refused. A query that comes
+   * after the snapshot is lost fails with `SnapshotLost`. A standby server is refused unless it is allowed: a snapshot
+   * holds back its replay, or is cancelled by it. Default false.
+   */
+  readonly snapshot?: boolean | { readonly allowStandby?: boolean | undefined } | undefined
   /** Called with everything that happens, as it happens. It must neither throw nor take long. */
   readonly onEvent?: ((event: QueryEvent) => void) | undefined
 }
@@ -321,11 +345,22 @@ const openRun = Effect.fnUntraced(function* (options: RunOptions | undefined, me
       )
     )
   }
-  const run = new Run({
+  const clock = yield* Clock.Clock
+  const snapshot = options?.snapshot ?? false
+  const run: Run = new Run({
     concurrency,
     workers: Math.min(concurrency, members),
-    clock: yield* Clock.Clock,
+    clock,
     onEvent: options?.onEvent,
+    snapshot:
+      snapshot === false
+        ? undefined
+        : RunSnapshot.held({
+            take: pool.snapshot,
+            allowStandby: snapshot !== true && snapshot.allowStandby === true,
+            scope: yield* Effect.scope,
+            emit: (event) => run.listener?.emit({ ...event, at: run.listener.now() })
+          }),
     queueMillis: Attempts.millisOf("queueTimeout", options?.queueTimeout),
     deadlineMillis: Attempts.millisOf("deadline", options?.deadline)
   })

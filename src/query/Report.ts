@@ -54,6 +54,11 @@ export interface Report {
   readonly failures: ReadonlyArray<{ readonly member: number | string; readonly error: unknown }>
   /** How many could run at once. */
   readonly concurrency: number
+  /**
+   * The snapshot that its queries saw: for how long it was held (vacuum keeps for so long what others delete), and
+   * whether it was lost before the end. Absent where none was asked for, or none was taken.
+   */
+  readonly snapshot?: { readonly heldMillis: number; readonly lost: boolean } | undefined
   /** From the start of the run to its last end. */
   readonly makespanMillis: number
   /**
@@ -111,12 +116,18 @@ export const collector = (): Collector => {
   let concurrency = 1
   let firstAt: number | undefined
   let lastAt = 0
+  let snapshot: { readonly takenAt: number; endedAt?: number; lost?: boolean } | undefined
 
   const add = (event: QueryEvent): void => {
     firstAt ??= event.at
     lastAt = event.at
     if (event._tag === "RunStarted") concurrency = event.concurrency
-    if (event._tag === "RunStarted" || event._tag === "RunEnded") return
+    if (event._tag === "SnapshotTaken") snapshot = { takenAt: event.at }
+    if (event._tag === "SnapshotEnded" && snapshot !== undefined) {
+      snapshot.endedAt = event.at
+      snapshot.lost = event.lost
+    }
+    if (!("id" in event)) return
     if (event._tag === "Submitted") {
       entries[event.id] = {
         name: event.name,
@@ -171,6 +182,9 @@ export const collector = (): Collector => {
       queries,
       failures: [],
       concurrency,
+      ...(snapshot === undefined
+        ? {}
+        : { snapshot: { heldMillis: (snapshot.endedAt ?? lastAt) - snapshot.takenAt, lost: snapshot.lost === true } }),
       makespanMillis,
       lowerBoundMillis,
       binding,
