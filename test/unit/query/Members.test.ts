@@ -378,7 +378,7 @@ const needsOf = (steps: ReadonlyArray<Step>, name: string): ReadonlySet<string> 
 
 const estimates = (durations: Readonly<Record<string, number>>) =>
   Effect.provideService(Estimates, (members) =>
-    members.map((member) => (Query.isQuery(member) ? durations[member.name] : undefined))
+    Effect.succeed(members.map((member) => (Query.isQuery(member) ? durations[member.name] : undefined)))
   )
 
 describe("a run with the longest first", () => {
