@@ -46,12 +46,8 @@ export interface SqlSettings {
   readonly tags?: Readonly<Record<string, string>> | undefined
 }
 
-/**
- * A query that another one needs.
- *
- * @since 0.1.0
- */
-export interface SqlNeed {
+/** A query that another one needs. */
+interface SqlNeed {
   readonly name: string
   /** From 1: the line that says so. */
   readonly line: number
