@@ -51,7 +51,7 @@ const flags = {
     Flag.optional
   ),
   queueTimeout: durationFlag("queue-timeout").pipe(
-    Flag.withDescription("Time for a query to wait for its turn"),
+    Flag.withDescription("Time for a query to wait for its turn, and what it needs"),
     Flag.optional
   ),
   deadline: durationFlag("deadline").pipe(Flag.withDescription("Time for all queries together"), Flag.optional),
