@@ -9,7 +9,8 @@
  *
  * @internal
  */
-import { Cause, Effect } from "effect"
+import type { Cause } from "effect"
+import { Effect } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 
 /** @internal */

@@ -292,10 +292,10 @@ const make = Effect.fnUntraced(function* (config: Config) {
 
 /** A run's snapshot is its pool's: another's names a moment of another database. */
 const joinable = (snapshot: Effect.Effect<Snapshot, SqlError>): Effect.Effect<PgSnapshot.PgSnapshot, SqlError> =>
-  Effect.flatMap(snapshot, (taken) =>
-    taken instanceof PgSnapshot.PgSnapshot
-      ? Effect.succeed(taken)
-      : Effect.die(new Error("The snapshot was taken by a pool of another kind"))
+  Effect.filterOrElse(
+    snapshot,
+    (taken) => taken instanceof PgSnapshot.PgSnapshot,
+    () => Effect.die(new Error("The snapshot was taken by a pool of another kind"))
   )
 
 /** A query by its name alone: its transaction says what it may do. */
