@@ -79,7 +79,7 @@ const toQuery = (result: FileResult, options: Options) => {
       Object.assign(result, nothing())
       const runOne = (statement: SqlStatement) => runStatement(sql, unit, result, statement, options)
       const statements = Effect.forEach(result.query.statements, runOne, { discard: true })
-      if (how.mode === "transaction") return statements
+      if (how.mode === "transaction" || options.snapshot !== false) return statements
       return statements.pipe(
         Effect.map(() => {
           // What it wrote is rolled back for the session's next user, and nothing else would say so.
@@ -209,13 +209,13 @@ export const run = Effect.fnUntraced(function* (
       next.result.rows = []
     }
   }
-  const { concurrency, deadline, order, queueTimeout } = options
+  const { concurrency, deadline, order, queueTimeout, snapshot } = options
   const units = planned(
     results.map((result) => toQuery(result, options)),
     { needs: plan.needs, order: Plan.orderOf(plan, order) }
   )
   const mode = options.stopOnError ? "default" : "outcome"
-  yield* QueryPool.all(units, { concurrency, deadline, queueTimeout, mode, onEvent }).pipe(
+  yield* QueryPool.all(units, { concurrency, deadline, queueTimeout, snapshot, mode, onEvent }).pipe(
     Effect.onExit((exit) =>
       Effect.sync(() => {
         const all = finished.flatMap((one) => (one === undefined ? [] : [one]))

@@ -10,6 +10,7 @@ import { EmbeddedPostgres } from "../embedded/EmbeddedPostgres.ts"
 import type { Config } from "../pool/PgQueryPool.ts"
 import * as PgQueryPool from "../pool/PgQueryPool.ts"
 import * as Query from "../query/Query.ts"
+import * as QueryPool from "../query/QueryPool.ts"
 import { UsageError } from "./CliFailure.ts"
 import { findDatabase } from "./Database.ts"
 import { planOf, withEstimates } from "./FilePlan.ts"
@@ -18,6 +19,7 @@ import { durationFlag } from "./DurationText.ts"
 import { integer } from "./IntegerFlag.ts"
 import { planFlags } from "./PlanFlags.ts"
 import { readQueries } from "./QueryFiles.ts"
+import type { Defaults } from "./QueryOptions.ts"
 import { checkModes } from "./QueryOptions.ts"
 import { forPeople, forPrograms } from "./RunOutput.ts"
 import { stderrScreen, stdoutScreen } from "./Screens.ts"
@@ -44,6 +46,14 @@ const flags = {
   ),
   readOnly: Flag.Boolean("read-only").pipe(
     Flag.withDescription("Let the server refuse whatever would write"),
+    Flag.withDefault(false)
+  ),
+  snapshot: Flag.Boolean("snapshot").pipe(
+    Flag.withDescription("Let all queries see one moment of the database"),
+    Flag.withDefault(false)
+  ),
+  allowStandby: Flag.Boolean("allow-standby").pipe(
+    Flag.withDescription("Take the snapshot on a standby, too"),
     Flag.withDefault(false)
   ),
   timeout: durationFlag("timeout").pipe(
@@ -93,6 +103,10 @@ const description = `${summary}
   A query is retried as a whole, and only where nothing of it is kept, unless it
   is read-only or idempotent.
 
+  With --snapshot each query is one transaction that only reads, and all see the
+  moment in which the first of them started. Vacuum keeps for as long what others
+  delete.
+
   Exit code: 0 all succeeded, 1 some query failed or was skipped, 2 nothing was
   run, 130 interrupted. A first Ctrl-C cancels on the server, a second leaves at
   once.`
@@ -105,11 +119,15 @@ export const runCommand = Command.make(
     if (input.embedded && Option.isSome(input.url)) {
       return yield* new UsageError({ message: "--embedded and --url name two databases. Give one of them" })
     }
+    if (input.allowStandby && !input.snapshot) {
+      return yield* new UsageError({ message: "--allow-standby is for the snapshot of --snapshot. Give both" })
+    }
     const filePlan = yield* planOf(yield* readQueries(input.paths), input.select)
     const { queries } = filePlan
     const defaults = {
       singleTransaction: input.singleTransaction,
       readOnly: input.readOnly,
+      snapshot: input.allowStandby ? { allowStandby: true } : input.snapshot,
       timeout: Option.getOrUndefined(input.timeout),
       retries: input.retries
     }
@@ -139,7 +157,7 @@ export const runCommand = Command.make(
       maxRows: Option.getOrElse(input.maxRows, () => (input.json ? defaultMaxRows.json : defaultMaxRows.table))
     }
     const runOn = (config: Config, label: string) =>
-      reach(label, config).pipe(
+      reach(label, config, defaults).pipe(
         Effect.andThen(input.order === "given" ? Effect.succeed(filePlan) : withEstimates(filePlan)),
         Effect.flatMap((plan) => FileRun.run(plan, options, teller)),
         Effect.provide(
@@ -171,10 +189,17 @@ export const runCommand = Command.make(
   ])
 )
 
-/** One connection before anything runs: a server that is not there is said once, not by every query. */
-const reach = (label: string, { password }: Config) =>
-  Query.make("connect", (sql) => sql`select 1`).pipe(
+/**
+ * One connection before anything runs, and one snapshot where the run has one: a server that is not there, or that gives
+ * none, is said once, not by every query.
+ */
+const reach = (label: string, { password }: Config, { snapshot }: Pick<Defaults, "snapshot">) =>
+  QueryPool.all([Query.make("connect", (sql) => sql`select 1`)], { snapshot }).pipe(
     Effect.catchTag("QueryError", ({ reason }) => {
+      if (reason._tag === "Rejected" && reason.sqlState === undefined) {
+        const hint = reason.hint?.replace(/`snapshot:.*`/, "--allow-standby") ?? ""
+        return Effect.fail(new UsageError({ message: `No snapshot on ${label}: ${reason.message}: ${hint}` }))
+      }
       const wanted = password === undefined && / password /.test(reason.message)
       const advice = wanted ? ". Give one in the URL, in PGPASSWORD or in the password file" : ""
       return Effect.fail(new UsageError({ message: `Cannot connect to ${label}: ${reason.message}${advice}` }))

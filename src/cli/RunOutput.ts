@@ -172,6 +172,7 @@ export const forPeople = (output: Output, quiet: boolean): Teller => {
     over: (all, report, interrupted) => {
       if (quiet) return
       if (all.length > 1 || interrupted) console.log(summary(all, report, stdout))
+      if (report.snapshot !== undefined) console.log(snapshotLine(report.snapshot, stdout))
     }
   }
 }
@@ -213,6 +214,17 @@ const summary = (all: ReadonlyArray<Finished>, report: RunReport, screen: Screen
   const longest = report.queries.reduce((a, b) => (b.ranMillis > a.ranMillis ? b : a)).name
   const bound = boundOf(report.binding, duration(report.lowerBoundMillis), longest, report.criticalPath, screen)
   return `${table}\n\n${line}\n${style(screen, "dim", bound)}`
+}
+
+/** From here on it is worth a word: what is deleted meanwhile stays in the way of every other query. */
+const longHeldMillis = 5 * 60_000
+
+const snapshotLine = ({ heldMillis, lost }: NonNullable<RunReport["snapshot"]>, screen: Screen): string => {
+  const isLong = heldMillis > longHeldMillis
+  const line =
+    `Snapshot ${lost ? "lost after" : "held"} ${duration(heldMillis)}` +
+    (isLong ? ": it keeps vacuum from its work" : "")
+  return style(screen, isLong || lost ? "yellow" : "dim", line)
 }
 
 const mostRoots = 3
@@ -276,10 +288,15 @@ export const forPrograms = (output: Output, quiet: boolean): Teller => {
     },
     over: (_all, report) => {
       if (separator !== ",") write(separator)
-      const { binding, criticalPath, lowerBoundMillis, makespanMillis } = report
+      const { binding, criticalPath, lowerBoundMillis, makespanMillis, snapshot } = report
       write(`\n  ],\n  "makespanSeconds": ${seconds(makespanMillis)},`)
       write(`\n  "lowerBoundSeconds": ${seconds(lowerBoundMillis)},`)
-      write(`\n  "binding": ${JSON.stringify(binding)},\n  "criticalPath": ${JSON.stringify(criticalPath)}\n}\n`)
+      write(`\n  "binding": ${JSON.stringify(binding)},\n  "criticalPath": ${JSON.stringify(criticalPath)}`)
+      if (snapshot !== undefined) {
+        const { heldMillis, lost } = snapshot
+        write(`,\n  "snapshot": ${JSON.stringify({ heldSeconds: seconds(heldMillis), lost })}`)
+      }
+      write("\n}\n")
     }
   }
 }

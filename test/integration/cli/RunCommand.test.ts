@@ -78,6 +78,17 @@ describe("a command line that cannot be followed", () => {
           { stdin: "-- name: a\n-- transaction\nselect 1" }
         ],
         [
+          ["run", "-", "--embedded", "--snapshot"],
+          '<stdin>:2: query "stdin" ends a transaction, and with --snapshot it is one as a whole. ' +
+            "Leave out BEGIN, COMMIT and ROLLBACK",
+          { stdin: "begin; select 1;\ncommit" }
+        ],
+        [
+          ["run", "-", "--embedded", "--allow-standby"],
+          "--allow-standby is for the snapshot of --snapshot. Give both",
+          { stdin: "select 1" }
+        ],
+        [
           ["run", "-", "--embedded"],
           '<stdin>:2: query "a" needs "lod", which is no query of this run. Did you mean "load"?',
           { stdin: "-- name: a\n-- needs: lod\nselect 1;\n-- name: load\nselect 1" }
@@ -126,6 +137,8 @@ describe("a command line that cannot be followed", () => {
         "--order",
         "-- needs: a, b",
         "--read-only",
+        "--snapshot",
+        "--allow-standby",
         "--timeout duration",
         "--queue-timeout",
         "--deadline",
