@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import { Console, Effect, identity, Option } from "effect"
+import { Console, Duration, Effect, identity, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import { constants } from "node:buffer"
 import { EmbeddedPostgres } from "../embedded/EmbeddedPostgres.ts"
@@ -165,6 +165,8 @@ export const runCommand = Command.make(
             ...config,
             maxConnections: options.concurrency,
             results: "text",
+            // How long a query takes is its writer's business: there is no program that could have forgotten it.
+            leakThreshold: Duration.infinity,
             // The driver's own limit of 16 MiB fails a query for one large value, and ends its connection.
             maxMessageSize: constants.MAX_STRING_LENGTH
           })
