@@ -232,6 +232,32 @@ export const run = Effect.fnUntraced(function* (
 })
 
 /**
+ * Tells of a run that never began: all of its queries are skipped.
+ *
+ * @internal
+ */
+export const tellSkipped = (
+  { plan, queries }: FilePlan,
+  { concurrency }: Pick<Options, "concurrency">,
+  teller: Teller,
+  interrupted: boolean
+): void => {
+  const collector = Report.collector()
+  collector.add({ _tag: "RunStarted", at: 0, concurrency })
+  for (const [id, { name }] of queries.entries()) {
+    collector.add({ _tag: "Submitted", at: 0, id, name })
+    collector.add({ _tag: "Ended", at: 0, id, name, outcome: "Skipped", rows: 0 })
+  }
+  const report = collector.report()
+  const all = queries.flatMap((query, id): ReadonlyArray<Finished> => {
+    const ofQuery = report.queries[id]
+    return ofQuery === undefined ? [] : [{ result: { query, ...nothing() }, report: ofQuery }]
+  })
+  for (const one of all) teller.ended(one)
+  teller.over(all, withCriticalPath(report, plan), interrupted)
+}
+
+/**
  * Where in its file a query's error stands.
  *
  * @internal

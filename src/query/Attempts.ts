@@ -101,7 +101,12 @@ const noSlot = (afterMillis: number) => new QueueTimeout({ afterMillis })
 const tooLong = (afterMillis: number) => new TimedOut({ limit: "timeout", afterMillis })
 const overdue = (afterMillis: number) => new TimedOut({ limit: "deadline", afterMillis })
 
-const unstarted = (query: QueryInfo, reason: Limit["reason"] | Rejected): QueryError =>
+/**
+ * Why a query never got to run.
+ *
+ * @internal
+ */
+export const unstarted = (query: QueryInfo, reason: Limit["reason"] | Rejected): QueryError =>
   new QueryError({ query: query.name, origin: query.origin, reason, connection: "usable", outcome: "notApplied" })
 
 /**
