@@ -20,6 +20,7 @@ import * as Outcome from "./Outcome.ts"
 import type { QueryError, QueueTimeout, TimedOut } from "./QueryError.ts"
 import type { CancelEnd, QueryEvent } from "./QueryEvent.ts"
 import * as Attempts from "./Attempts.ts"
+import { listening } from "./Learning.ts"
 import * as Report from "./Report.ts"
 import type { RetryPolicy } from "./RetryPolicy.ts"
 import { CurrentRun, Run } from "./Run.ts"
@@ -399,7 +400,7 @@ const openRun = Effect.fnUntraced(function* (options: RunOptions | undefined, me
     concurrency,
     workers: Math.min(concurrency, members),
     clock: yield* Clock.Clock,
-    onEvent: options?.onEvent,
+    onEvent: yield* listening(options?.onEvent),
     queueMillis: Attempts.millisOf("queueTimeout", options?.queueTimeout),
     deadlineMillis: Attempts.millisOf("deadline", options?.deadline)
   })
