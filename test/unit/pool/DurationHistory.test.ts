@@ -32,7 +32,7 @@ const makeStore = () => {
   const answer = (method: "get" | "set") =>
     Effect.gen(function* () {
       yield* method === "get" ? state.read : state.write
-      if (state.failing) yield* Effect.fail(new KeyValueStore.KeyValueStoreError({ method, message: "no store today" }))
+      if (state.failing) return yield* new KeyValueStore.KeyValueStoreError({ method, message: "no store today" })
     })
   const store = KeyValueStore.makeStringOnly({
     get: (key) => Effect.map(answer("get"), () => values.get(key)),
