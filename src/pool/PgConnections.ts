@@ -23,7 +23,7 @@ import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import type { Duplex } from "node:stream"
 import { Slots } from "../internal/Slots.ts"
 import { QueueFull } from "../query/QueryError.ts"
-import type { Limit, Limits } from "../query/QueryPool.ts"
+import type { Limit, Terms } from "../query/QueryPool.ts"
 import { refusal } from "./PgRefusal.ts"
 import * as PgCancel from "./PgCancel.ts"
 import * as PgLeaks from "./PgLeaks.ts"
@@ -76,6 +76,9 @@ const effectOf = <A, E, R>(f: (session: PgSession) => Effect.Effect<A, E, R>, se
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
+/** How long a borrower may wait and use what it gets. */
+type Limits = Pick<Terms, "queue" | "running">
+
 /** @internal */
 export interface PgConnections {
   /** Lends a session to one effect, in the name of a query. */
@@ -88,6 +91,10 @@ export interface PgConnections {
   readonly lease: (query: QueryName) => Effect.Effect<PgSession, SqlError, Scope.Scope>
   readonly statistics: Effect.Effect<Statistics>
   readonly lookUp: LookUp
+  /** Opens a connection beside the pool's, of which `purpose` is said in its name, and notices a pooler. */
+  readonly beside: (purpose: string, restore: Restore) => Effect.Effect<ServerConnection, SqlError>
+  /** Whether a pooler gives sessions out by the transaction. */
+  readonly shared: () => boolean
 }
 
 /** @internal */
@@ -283,7 +290,7 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
         return connection === undefined ? Effect.flatMap(connectionFor(restore), lend) : lend(connection)
       }
       return Effect.flatMap(slot(restore, limits?.queue), () => {
-        const limit = limits?.running()
+        const limit = limits?.running?.()
         return limit === undefined ? Effect.flatMap(connectionFor(restore), lend) : within(limit, restore, query, f)
       })
     })
@@ -355,6 +362,17 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
     })
   )
 
+  const applicationName = config.driver.applicationName ?? "querypool"
+  const beside: PgConnections["beside"] = (purpose, restore) =>
+    connect({
+      driver: config.driver,
+      openSocket: config.openSocket,
+      cancel,
+      // What is read on it is read as PostgreSQL's own types, whatever the pool's queries have for these.
+      differs: { applicationName: `${applicationName} ${purpose}`, types: undefined },
+      restore
+    })
+
   const lookUp: LookUp = ({ connection }, id) =>
     fateOf(id, connection, {
       connect: connect({
@@ -366,7 +384,7 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
       shared: () => cancel.shared
     })
 
-  return { use, lease, statistics, lookUp }
+  return { use, lease, statistics, lookUp, beside, shared: () => cancel.shared }
 })
 
 /** What an aborted borrower needs to notice that its connection is gone. */

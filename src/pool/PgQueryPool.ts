@@ -9,8 +9,9 @@
  * A session is clean when a query gets it: what another changed there (a `SET`, a temporary table, a lock, an open
  * transaction) is gone.
  *
- * Connections to the server: at most `maxConnections`, one more for each `PgClient.listen`, and a short-lived one for
- * each cancel under way.
+ * Connections to the server: at most `maxConnections`, one more for each run with a snapshot and for each
+ * `PgClient.listen`, one that controls the others while a cancel needs it, and a short-lived one for each cancel under
+ * way.
  *
  * @since 0.1.0
  */
@@ -23,12 +24,15 @@ import type { QueryError } from "../query/QueryError.ts"
 import { ConnectionLost } from "../query/QueryError.ts"
 import type { QueryInfo } from "../query/QueryPool.ts"
 import { QueryPool } from "../query/QueryPool.ts"
+import type { Snapshot } from "../query/RunSnapshot.ts"
 import * as PgConnections from "./PgConnections.ts"
 import * as PgEndpoint from "./PgEndpoint.ts"
 import { classify, toQueryError } from "./PgErrors.ts"
 import { PgLedger } from "./PgLedger.ts"
 import { PgRefusal, refusal } from "./PgRefusal.ts"
 import { PgSession } from "./PgSession.ts"
+import * as PgSnapshot from "./PgSnapshot.ts"
+import { beginReading } from "./PgSnapshot.ts"
 import * as PgSqlClient from "./PgSqlClient.ts"
 import type * as PgStatistics from "./PgStatistics.ts"
 import * as PgTextFilter from "./PgTextFilter.ts"
@@ -67,6 +71,11 @@ export interface Config extends Omit<PgClient.PgPoolConfig, "stream" | "multiple
   readonly idleInTransactionTimeout?: Duration.Input | undefined
   /** After how long a session that is still held is logged, once, with its query. Default one minute. */
   readonly leakThreshold?: Duration.Input | undefined
+  /**
+   * After how long a snapshot that is still held is logged, once: it keeps vacuum from its work. Default five minutes;
+   * `Duration.infinity` for never.
+   */
+  readonly snapshotThreshold?: Duration.Input | undefined
   /**
    * How long the end of the pool waits for queries that still run; then it cancels them on the server. Default ten
    * seconds.
@@ -183,17 +192,42 @@ const make = Effect.fnUntraced(function* (config: Config) {
     <A, E, R>(body: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
       query.options.mode === "transaction" ? sql.withTransaction(body) : body
 
-  const use: QueryPool["Service"]["use"] = (query, body, limits) => {
+  /** Runs a unit as a transaction that sees a snapshot. */
+  const reading = <A, E, R>(
+    snapshot: Effect.Effect<Snapshot, SqlError>,
+    unit: PgSession,
+    body: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | SqlError, R> =>
+    Effect.withFiber((fiber) => {
+      const own = fiber.getRef(SqlClient.BeginTransaction)
+      return Effect.flatMap(joinable(snapshot), (taken) =>
+        // Within: a transaction of another client in the body begins in its own way.
+        sql
+          .withTransaction(
+            Effect.andThen(unit.join(taken), Effect.provideService(body, SqlClient.BeginTransaction, own))
+          )
+          .pipe(Effect.provideService(SqlClient.BeginTransaction, beginReading))
+      )
+    })
+
+  const use: QueryPool["Service"]["use"] = (query, body, terms) => {
     let session: PgSession | undefined
+    const snapshot = terms?.snapshot
+    // The fast path of a lease is for those without limits.
+    const limits = terms?.queue === undefined && terms?.running === undefined ? undefined : terms
     const run = (unit: PgSession) => asUnit(query)(Effect.suspend(() => body(sql, unit)))
     return Effect.mapError(
       Effect.withFiber((fiber) => {
         const joined = around(fiber.context)
         if (joined === undefined) {
           return connections.use(
-            query,
+            snapshot === undefined ? query : reader(query),
             (lent) => {
               session = lent
+              if (snapshot !== undefined) {
+                const unit = Effect.suspend(() => body(sql, lent))
+                return provide(reading(snapshot, lent, unit), lent)
+              }
               lent.looksUp = query.options.retry !== undefined
               return provide(run(lent), lent)
             },
@@ -203,7 +237,7 @@ const make = Effect.fnUntraced(function* (config: Config) {
         session = joined
         const over = joined.over()
         if (over !== undefined) return over
-        const limit = limits?.running()
+        const limit = terms?.running?.()
         if (limit === undefined) return run(joined)
         return Effect.timeoutOrElse(run(joined), {
           duration: limit.millis,
@@ -214,8 +248,9 @@ const make = Effect.fnUntraced(function* (config: Config) {
     )
   }
 
-  const stream: QueryPool["Service"]["stream"] = (query, body) => {
+  const stream: QueryPool["Service"]["stream"] = (query, body, terms) => {
     let session: PgSession | undefined
+    const snapshot = terms?.snapshot
     return Stream.mapError(
       Stream.unwrap(
         Effect.gen(function* () {
@@ -224,7 +259,8 @@ const make = Effect.fnUntraced(function* (config: Config) {
             yield* session.over() ?? Effect.void
             return body(sql, session)
           }
-          session = yield* connections.lease(query)
+          session = yield* connections.lease(snapshot === undefined ? query : reader(query))
+          if (snapshot !== undefined) yield* session.read(yield* joinable(snapshot))
           return Stream.provideService(body(sql, session), current, session)
         })
       ),
@@ -232,13 +268,38 @@ const make = Effect.fnUntraced(function* (config: Config) {
     )
   }
 
-  const pool = QueryPool.of({ use, stream, within: (context) => Context.getOrUndefined(context, current)?.query.name })
+  const snapshotThreshold = Duration.fromInputUnsafe(config.snapshotThreshold ?? "5 minutes")
+  const snapshot: QueryPool["Service"]["snapshot"] = (options) =>
+    PgSnapshot.take({
+      ...options,
+      connect: (restore) => connections.beside("snapshot", restore),
+      shared: connections.shared,
+      threshold: snapshotThreshold
+    })
+
+  const pool = QueryPool.of({
+    use,
+    stream,
+    snapshot,
+    within: (context) => Context.getOrUndefined(context, current)?.query.name
+  })
   return Context.make(QueryPool, pool).pipe(
     Context.add(PgClient.PgClient, sql),
     Context.add(SqlClient.SqlClient, sql),
     Context.add(Statistics, { get: connections.statistics })
   )
 })
+
+/** A run's snapshot is its pool's: another's names a moment of another database. */
+const joinable = (snapshot: Effect.Effect<Snapshot, SqlError>): Effect.Effect<PgSnapshot.PgSnapshot, SqlError> =>
+  Effect.flatMap(snapshot, (taken) =>
+    taken instanceof PgSnapshot.PgSnapshot
+      ? Effect.succeed(taken)
+      : Effect.die(new Error("The snapshot was taken by a pool of another kind"))
+  )
+
+/** A query by its name alone: its transaction says what it may do. */
+const reader = ({ name, origin }: QueryInfo) => ({ name, origin })
 
 const invalid = (message: string): SqlError =>
   new SqlError({ reason: new ConnectionError({ cause: new Error(message), message, operation: "connect" }) })
@@ -273,7 +334,7 @@ const toTyped = <E>(query: QueryInfo, session: PgSession | undefined, error: E):
     return toQueryError(query, {
       reason: cause.reason,
       // Where it was interrupted in the middle, its connection is retired.
-      connection: session === undefined ? "usable" : "gone",
+      connection: session === undefined || cause.reason._tag === "SnapshotLost" ? "usable" : "gone",
       outcome: session?.outcome ?? "notApplied"
     })
   }

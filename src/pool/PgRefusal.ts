@@ -4,12 +4,12 @@
  * @internal
  */
 import { SqlError, UnknownError } from "effect/sql/SqlError"
-import type { QueueFull, QueueTimeout, TimedOut } from "../query/QueryError.ts"
+import type { QueueFull, QueueTimeout, SnapshotLost, TimedOut } from "../query/QueryError.ts"
 
 /** @internal */
 export class PgRefusal extends Error {
   override readonly name = "PgRefusal"
-  readonly reason: QueueFull | QueueTimeout | TimedOut
+  readonly reason: QueueFull | QueueTimeout | SnapshotLost | TimedOut
 
   constructor(reason: PgRefusal["reason"]) {
     super(reason.message)

@@ -104,11 +104,21 @@ export interface Verdict {
   /** What it may leave behind: nothing; something in the session; a transaction that it opens or ends; a session that cannot be reset. */
   readonly residue: Residue
   readonly effect: Effect
+  /** Whether it ends the transaction that it is in, also where it begins the next one. */
+  readonly ends: boolean
+}
+
+/** `ROLLBACK TO` goes back to a savepoint, and `ROLLBACK PREPARED` ends what another session has left. */
+const rollsBack = /\brollback\b(?!\s+(?:(?:work|transaction)\s+)?(?:to|prepared)\b)/i
+
+const endsTransaction = (word: string | undefined, sql: string): boolean => {
+  if (word === "rollback") return rollsBack.test(sql)
+  return word === "commit" || word === "end" || word === "abort" || /^\s*prepare\s+transaction\b/i.test(sql)
 }
 
 const judge = (sql: string): Verdict => {
   const word = firstWord.exec(sql)?.[1]?.toLowerCase()
-  return { residue: residue(word, sql), effect: effectOf(word, sql) }
+  return { residue: residue(word, sql), effect: effectOf(word, sql), ends: endsTransaction(word, sql) }
 }
 
 /**

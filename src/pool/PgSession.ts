@@ -27,6 +27,8 @@ import type { TransactionId } from "./PgLostCommit.ts"
 import { readId } from "./PgLostCommit.ts"
 import type { Verdict } from "./PgResidue.ts"
 import { verdictOf } from "./PgResidue.ts"
+import type { PgSnapshot } from "./PgSnapshot.ts"
+import { beginReading } from "./PgSnapshot.ts"
 import { outside, PgTurns } from "./PgTurns.ts"
 import { untune } from "./PgTuning.ts"
 import type { ServerConnection } from "./ServerConnection.ts"
@@ -108,6 +110,8 @@ export class PgSession implements SqlConnection, Unit {
   private unfit = false
   /** The next BEGIN is the client's own. */
   private beginning = false
+  /** Its one transaction sees a snapshot, and another one would not. */
+  private reading = false
   private streaming = false
   private stuck = false
   private finished = false
@@ -215,6 +219,30 @@ export class PgSession implements SqlConnection, Unit {
     })
   }
 
+  /** Makes the transaction that has just begun see a snapshot, and keeps the unit in it. */
+  join(snapshot: PgSnapshot): Effect.Effect<void, SqlError> {
+    return Effect.suspend(() => {
+      this.reading = true
+      return snapshot.join(this.connection)
+    })
+  }
+
+  /** Begins a transaction that sees a snapshot, and that ends with the unit. */
+  read(snapshot: PgSnapshot): Effect.Effect<void, SqlError> {
+    return Effect.suspend(() => {
+      this.ledger.open = true
+      return Effect.andThen(this.connection.pg.query(beginReading, [], false), this.join(snapshot))
+    })
+  }
+
+  /** What the unit must not send, if this is such a statement. */
+  private refused({ ends }: Verdict): Effect.Effect<never, SqlError> | undefined {
+    if (!this.reading || !ends) return undefined
+    const message = "a query that sees the snapshot of its run is one transaction, and cannot end it"
+    const cause = Object.assign(new Error(message), { hint: "leave COMMIT and ROLLBACK out" })
+    return Effect.fail(new SqlError({ reason: new UnknownError({ cause, message, operation: "query" }) }))
+  }
+
   /** One statement, from the check that it may run to the count of its rows. */
   private run<A>(
     sql: string,
@@ -225,7 +253,7 @@ export class PgSession implements SqlConnection, Unit {
     return Effect.suspend(() => {
       let sent: Verdict | undefined
       const send = (): Effect.Effect<A, SqlError> => {
-        const refused = this.refusal()
+        const refused = this.refusal() ?? (control ? undefined : this.refused(verdictOf(sql)))
         if (refused !== undefined) return refused
         sent = this.sending(sql)
         return statement(this.connection.pg)
@@ -373,7 +401,7 @@ export class PgSession implements SqlConnection, Unit {
             this.ended(sent, exit._tag === "Success" && !complete ? Exit.interrupt() : exit)
           })
         const opened = this.inTurn(() => {
-          const refused = this.refusal()
+          const refused = this.refusal() ?? this.refused(verdictOf(sql))
           if (refused !== undefined) return refused
           sent = this.sending(sql)
           this.streaming = true

@@ -59,7 +59,7 @@ export class PgTurns {
       if (!this.isAt(level - 1)) return Effect.andThen(this.wait(level - 1), entered)
       this.level = level
       mine = true
-      return this.quiet
+      return this.untilQuiet()
     })
     // Due from the first step of `entered` on: that may be interrupted with the level open.
     const leave = (): void => {
@@ -96,9 +96,9 @@ export class PgTurns {
     })
   }
 
-  private get quiet(): Effect.Effect<void> {
+  private untilQuiet(): Effect.Effect<void> {
     return Effect.suspend(() =>
-      this.underWay === 0 || this.broken ? Effect.void : Effect.andThen(this.change, this.quiet)
+      this.underWay === 0 || this.broken ? Effect.void : Effect.andThen(this.change, this.untilQuiet())
     )
   }
 

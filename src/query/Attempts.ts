@@ -20,11 +20,12 @@
 import { Cause, Clock, Duration, Effect, Option } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import { withSlot } from "../internal/Slots.ts"
-import { QueryError, QueueTimeout, TimedOut } from "./QueryError.ts"
+import { QueryError, QueueTimeout, Rejected, TimedOut } from "./QueryError.ts"
 import type { Limit, QueryInfo, QueryPool, Unit } from "./QueryPool.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
 import type { Life, Run } from "./Run.ts"
 import { told } from "./Run.ts"
+import type { RunSnapshot } from "./RunSnapshot.ts"
 
 type Pool = QueryPool["Service"]
 type Body = (sql: SqlClient, unit: Unit) => AnyEffect
@@ -54,10 +55,36 @@ export const inRun = (
   submittedAt: number | undefined
 ): AnyEffect =>
   told(run, query, (life) => {
+    if (run.snapshot !== undefined && isMadeToWrite(query)) return Effect.fail(refused(query))
     if (!isPlain(query, run)) return limited(pool, run, query, body, life, submittedAt)
-    const attempt = once(pool, query, life === undefined ? body : begun(body, life), life)
+    const attempt = once(pool, query, life === undefined ? body : begun(body, life), life, run.snapshot)
     return holdsSlot ? attempt : withSlot(run.slots, attempt)
   })
+
+/**
+ * Said in so many words: a query of which nothing is said may only read, and the server sees to that.
+ *
+ * @internal
+ */
+export const isMadeToWrite = ({ options: { mode } }: QueryInfo): boolean =>
+  mode === "transaction" || mode === "autocommit"
+
+/**
+ * As the server would answer, at the query's first write.
+ *
+ * @internal
+ */
+export const refused = (query: QueryInfo): QueryError =>
+  unstarted(
+    query,
+    new Rejected({
+      sqlState: "25006",
+      condition: "read_only_sql_transaction",
+      className: "Invalid Transaction State",
+      message: `mode "${query.options.mode}" is for queries that write, and those of a run with a snapshot only read`,
+      hint: 'leave `mode` out, or say "readOnly"'
+    })
+  )
 
 /**
  * The end of a query of a run whose time is over before its turn.
@@ -74,7 +101,7 @@ const noSlot = (afterMillis: number) => new QueueTimeout({ afterMillis })
 const tooLong = (afterMillis: number) => new TimedOut({ limit: "timeout", afterMillis })
 const overdue = (afterMillis: number) => new TimedOut({ limit: "deadline", afterMillis })
 
-const unstarted = (query: QueryInfo, reason: Limit["reason"]): QueryError =>
+const unstarted = (query: QueryInfo, reason: Limit["reason"] | Rejected): QueryError =>
   new QueryError({ query: query.name, origin: query.origin, reason, connection: "usable", outcome: "notApplied" })
 
 /**
@@ -116,18 +143,25 @@ export const joined = (pool: Pool, query: QueryInfo, body: Body): AnyEffect => {
     const millis = millisOf("timeout", query.options.timeout)
     if (millis === undefined) return pool.use(query, body)
     const limit: Limit = { millis, reason: tooLong(millis) }
-    return pool.use(query, body, { queue: undefined, running: () => limit })
+    return pool.use(query, body, { running: () => limit })
   })
 }
 
 /** The end of an attempt comes before its slot is given back, so that the number of its worker is free before the slot. */
-const once = (pool: Pool, query: QueryInfo, body: Body, life: Life | undefined): AnyEffect =>
-  life === undefined
-    ? pool.use(query, body)
-    : Effect.onExitPrimitive(pool.use(query, body), (exit) => {
-        life.ended(exit)
-        return undefined
-      })
+const once = (
+  pool: Pool,
+  query: QueryInfo,
+  body: Body,
+  life: Life | undefined,
+  snapshot: RunSnapshot | undefined
+): AnyEffect => {
+  const using = pool.use(query, body, snapshot === undefined ? undefined : { snapshot: snapshot.get })
+  if (life === undefined) return using
+  return Effect.onExitPrimitive(using, (exit) => {
+    life.ended(exit)
+    return undefined
+  })
+}
 
 const begun =
   (body: Body, life: Life): Body =>
@@ -168,6 +202,9 @@ const limited = (
     const clock = fiber.getRef(Clock.Clock)
     const allowance = new Allowance(query, run, clock, submittedAt)
     const next = query.options.retry === undefined ? undefined : RetryPolicy.start(query.options.retry)
+    const snapshot = run?.snapshot?.get
+    /** What the server keeps from writing. */
+    const options = snapshot === undefined ? query.options : ({ mode: "readOnly" } as const)
 
     /** What is kept of the attempts so far: an idempotent query is tried again whatever became of the one before. */
     let kept: Unit["outcome"] = "notApplied"
@@ -189,7 +226,7 @@ const limited = (
             life?.started(session, number)
             return body(sql, session)
           },
-          { queue, running: allowance.running }
+          { queue, running: allowance.running, snapshot }
         )
       })
       const decided = Effect.catchCause(using, (failure) => {
@@ -206,14 +243,14 @@ const limited = (
           reason === undefined ||
           cause.reasons.some(Cause.isDieReason) ||
           (unit === undefined && hasNoSlot(reason.error)) ||
-          !RetryPolicy.mayRetry(outcome, query.options)
+          !RetryPolicy.mayRetry(outcome, options)
         ) {
           return Effect.failCause(cause)
         }
         return Effect.flatMap(next(reason.error, clock.currentTimeMillisUnsafe()), (delay) => {
           const millis = delay === undefined ? Infinity : Duration.toMillis(delay)
           if (millis >= allowance.left()) return Effect.failCause(cause)
-          if (query.options.mode !== "readOnly") kept = worse(kept, outcome)
+          if (options.mode !== "readOnly") kept = worse(kept, outcome)
           life?.retrying(number, reason.error, millis)
           return Effect.succeed(new Again(millis))
         })

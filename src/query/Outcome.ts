@@ -35,12 +35,14 @@ export interface Cancelled {
 }
 
 /**
- * The query was never started, because its run ended before its turn came.
+ * The query was never started, because its run ended before its turn came, or because it needed another.
  *
  * @since 0.1.0
  */
 export interface Skipped {
   readonly _tag: "Skipped"
+  /** The name of the query that did not succeed, where it needed that, by however many steps. */
+  readonly because?: string
 }
 
 /**
@@ -61,6 +63,13 @@ export const cancelled: Outcome<never, never> = { _tag: "Cancelled" }
 
 /** @since 0.1.0 */
 export const skipped: Outcome<never, never> = { _tag: "Skipped" }
+
+/**
+ * Skipped because a query that it needed did not succeed.
+ *
+ * @since 0.1.0
+ */
+export const skippedBecause = (because: string): Outcome<never, never> => ({ _tag: "Skipped", because })
 
 /**
  * The outcome a cause stands for, or `undefined` for a defect: a defect is a fault of the program and no way for a query

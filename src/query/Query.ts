@@ -238,11 +238,13 @@ export const stream = <S extends Schema.Constraint>(
       const pool = Context.get(context, QueryPool)
       const run = Context.get(context, CurrentRun)
       if (run === undefined || pool.within(context) !== undefined) return pool.stream(query, rows)
+      if (run.snapshot !== undefined && Attempts.isMadeToWrite(query)) return Stream.fail(Attempts.refused(query))
       const onStart = yield* streamed(run, query)
-      return pool.stream(query, (sql, unit) => {
+      const begun = (sql: SqlClient, unit: Unit) => {
         onStart?.(unit)
         return rows(sql, unit)
-      })
+      }
+      return pool.stream(query, begun, run.snapshot === undefined ? undefined : { snapshot: run.snapshot.get })
     })
   )
 }

@@ -107,6 +107,24 @@ export interface Ended extends OfQuery {
   readonly rows: number
   /** What it failed with, also when that is a defect. */
   readonly error?: unknown
+  /** Where it was skipped because it needed another: the name of the query that did not succeed. */
+  readonly because?: string
+}
+
+/**
+ * The run's snapshot was taken: its queries see this moment.
+ *
+ * @since 0.1.0
+ */
+export interface SnapshotTaken extends Base {
+  readonly _tag: "SnapshotTaken"
+}
+
+/** @since 0.1.0 */
+export interface SnapshotEnded extends Base {
+  readonly _tag: "SnapshotEnded"
+  /** Its session is gone before the run's end: what had not joined it by then fails with `SnapshotLost`. */
+  readonly lost: boolean
 }
 
 /** @since 0.1.0 */
@@ -119,4 +137,11 @@ export interface RunEnded extends Base {
  *
  * @since 0.1.0
  */
-export type QueryEvent = RunStarted | Submitted | Started | Noticed | Retrying | CancelEnded | Ended | RunEnded
+export type QueryEvent = RunStarted | OfQueryEvent | SnapshotTaken | SnapshotEnded | RunEnded
+
+/**
+ * Everything that can happen to one query.
+ *
+ * @since 0.1.0
+ */
+export type OfQueryEvent = Submitted | Started | Noticed | Retrying | CancelEnded | Ended

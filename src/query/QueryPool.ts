@@ -11,11 +11,14 @@
  *
  * @since 0.1.0
  */
-import type { Duration } from "effect"
+import type { Duration, Scope } from "effect"
 import { Cause, Clock, Context, Effect, Exit, identity, Predicate, Stream } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { mapWithWorkers } from "../internal/mapWithWorkers.ts"
+import type { AnyEffect, Mode } from "./Members.ts"
+import * as Members from "./Members.ts"
+import { faultOf, inside, isQuery, QueryTypeId } from "./Members.ts"
 import * as Outcome from "./Outcome.ts"
 import type { QueryError, QueueTimeout, TimedOut } from "./QueryError.ts"
 import type { CancelEnd, QueryEvent } from "./QueryEvent.ts"
@@ -24,6 +27,8 @@ import { listening } from "./Learning.ts"
 import * as Report from "./Report.ts"
 import type { RetryPolicy } from "./RetryPolicy.ts"
 import { CurrentRun, Run } from "./Run.ts"
+import type { Snapshot } from "./RunSnapshot.ts"
+import { RunSnapshot } from "./RunSnapshot.ts"
 
 /**
  * A query's hold on its session while it runs.
@@ -56,15 +61,17 @@ export interface Limit {
 }
 
 /**
- * How long an attempt may take.
+ * On what terms an attempt is made.
  *
  * @since 0.1.0
  */
-export interface Limits {
-  /** For its slot. */
-  readonly queue: Limit | undefined
-  /** From having its slot to its end; asked when it has it. */
-  readonly running: () => Limit | undefined
+export interface Terms {
+  /** How long it may wait for its slot. */
+  readonly queue?: Limit | undefined
+  /** How long it may take, from having its slot to its end; asked when it has it. */
+  readonly running?: (() => Limit | undefined) | undefined
+  /** The moment that it sees: its session joins it in a read-only transaction. */
+  readonly snapshot?: Effect.Effect<Snapshot, SqlError> | undefined
 }
 
 /**
@@ -95,28 +102,7 @@ export interface QueryInfo {
   }
 }
 
-/**
- * Marks a query among other effects.
- *
- * @since 0.1.0
- */
-export const QueryTypeId = "~querypool/query/Query"
-
-/** A query as its run sees it. */
-interface Runnable extends QueryInfo {
-  /**
-   * Runs it in a slot of the run, which the caller may hold for it already. `submittedAt` is when it was handed over,
-   * if that was before its turn.
-   */
-  readonly [QueryTypeId]: (
-    pool: QueryPool["Service"],
-    run: Run,
-    holdsSlot: boolean,
-    submittedAt?: number | undefined
-  ) => AnyEffect
-}
-
-const isQuery = (effect: object): effect is Runnable => Predicate.hasProperty(effect, QueryTypeId)
+export { QueryTypeId } from "./Members.ts"
 
 /**
  * Lends sessions to queries. `PgQueryPool.layer` makes one on PostgreSQL.
@@ -133,19 +119,29 @@ export class QueryPool extends Context.Service<
     readonly use: <A, E, R>(
       query: QueryInfo,
       body: (sql: SqlClient, unit: Unit) => Effect.Effect<A, E, R>,
-      limits?: Limits | undefined
+      terms?: Terms | undefined
     ) => Effect.Effect<A, Exclude<E, SqlError> | QueryError, R>
-    /** As `use`, for a body that is a stream of rows: the session is lent until the stream ends. */
+    /**
+     * As `use`, for a body that is a stream of rows: the session is lent until the stream ends. Of the terms, a stream
+     * has the snapshot alone.
+     */
     readonly stream: <A, E, R>(
       query: QueryInfo,
-      body: (sql: SqlClient, unit: Unit) => Stream.Stream<A, E, R>
+      body: (sql: SqlClient, unit: Unit) => Stream.Stream<A, E, R>,
+      terms?: Pick<Terms, "snapshot"> | undefined
     ) => Stream.Stream<A, Exclude<E, SqlError> | QueryError, R>
+    /**
+     * Takes a snapshot and holds it, on a session of its own, until the scope closes. `onLost` is called when that
+     * session is gone before.
+     */
+    readonly snapshot: (options: {
+      readonly allowStandby: boolean
+      readonly onLost: () => void
+    }) => Effect.Effect<Snapshot, SqlError, Scope.Scope>
     /** The name of the query of this pool whose body the context belongs to. */
     readonly within: (context: Context.Context<never>) => string | undefined
   }
 >()("querypool/query/QueryPool") {}
-
-type AnyEffect = Effect.Effect<unknown, unknown, unknown>
 
 /**
  * What a run can be made of: a tuple, an array, a record or any iterable of effects, but not one effect (which is
@@ -178,6 +174,13 @@ export interface RunOptions {
   /** How many queries run at once: an integer from 1. Default 5. */
   readonly concurrency?: number | undefined
   /**
+   * Who is next: `given` (the default) keeps the order of the effects; `longest-first` starts those first that took the
+   * longest before, so that no long one is left alone in the end. Queries of which nothing is known count as the mean
+   * of the others, and where nothing is known of any, the order is that given. With `longest-first`, all of an iterable
+   * is taken before the run. Results stand in the order given, either way.
+   */
+  readonly order?: "given" | "longest-first" | undefined
+  /**
    * How long a query may wait for its turn and its slot, from being handed over. Fails with `QueueTimeout`. Unlimited
    * by default.
    */
@@ -187,6 +190,14 @@ export interface RunOptions {
    * default.
    */
   readonly deadline?: Duration.Input | undefined
+  /**
+   * Whether all queries of the run, with every retry and partition, see one moment of the database: that in which the
+   * first of them starts. Each runs as a read-only transaction then, on a connection that joins the one that holds the
+   * snapshot, and one that is made to write (`mode: "transaction"` or `"autocommit"`) is refused. A query that comes
+   * after the snapshot is lost fails with `SnapshotLost`. A standby server is refused unless it is allowed: a snapshot
+   * holds back its replay, or is cancelled by it. Default false.
+   */
+  readonly snapshot?: boolean | { readonly allowStandby?: boolean | undefined } | undefined
   /** Called with everything that happens, as it happens. It must neither throw nor take long. */
   readonly onEvent?: ((event: QueryEvent) => void) | undefined
 }
@@ -211,15 +222,15 @@ export const all = <const T extends Shape, const Mode extends "default" | "outco
   Effect.Services<Member<T>> | QueryPool
 > => {
   const run = Effect.suspend((): AnyEffect => {
-    const values: Array<unknown> = []
-    const keep = (value: unknown, index: number): void => {
-      values[index] = value
+    const results: Array<unknown> = []
+    const keep = (value: unknown, { index }: { readonly index: number }): void => {
+      results[index] = value
     }
-    const step = options?.mode === "outcome" ? toOutcome : identity<AnyEffect>
+    const mode = options?.mode === "outcome" ? outcomes : values
     return isIterable(effects)
-      ? Effect.as(runMembers(effects, step, keep, options), values)
-      : Effect.map(runMembers(Object.values<AnyEffect>(effects), step, keep, options), () =>
-          Object.fromEntries(Object.keys(effects).map((key, index) => [key, values[index]]))
+      ? Effect.as(runMembers(effects, mode, keep, options), results)
+      : Effect.map(runMembers(Object.values<AnyEffect>(effects), mode, keep, options), () =>
+          Object.fromEntries(Object.keys(effects).map((key, index) => [key, results[index]]))
         )
   })
   // That the results have the shape of the effects is what the loop above does, and beyond what its types can say.
@@ -245,11 +256,11 @@ export const report = <const T extends Shape>(
     const keys = isIterable(effects) ? undefined : Object.keys(effects)
     const members = isIterable(effects) ? effects : Object.values<AnyEffect>(effects)
     const failures: Array<Report.Report["failures"][number]> = []
-    const keep = (exit: unknown, index: number, member: AnyEffect): void => {
+    const keep: Parameters<typeof runMembers>[2] = (exit, { index, member }) => {
       if (isQuery(member) || !Exit.isExit(exit) || Exit.isSuccess(exit)) return
       failures.push({ member: keys?.[index] ?? index, error: Cause.squash(exit.cause) })
     }
-    return Effect.map(runMembers(members, Effect.exit, keep, { ...options, onEvent }), () => ({
+    return Effect.map(runMembers(members, exits, keep, { ...options, onEvent }), () => ({
       ...collector.report(),
       failures
     }))
@@ -268,7 +279,7 @@ export const report = <const T extends Shape>(
  */
 export const stream = <Q extends AnyEffect, E2 = never, R2 = never>(
   queries: (Iterable<Q> | AsyncIterable<Q> | Stream.Stream<Q, E2, R2>) & { readonly [Effect.TypeId]?: never },
-  options?: (RunOptions & { readonly preserveOrder?: boolean | undefined }) | undefined
+  options?: (Omit<RunOptions, "order"> & { readonly preserveOrder?: boolean | undefined }) | undefined
 ): Stream.Stream<
   { readonly query: Q; readonly outcome: Outcome.Outcome<Effect.Success<Q>, Effect.Error<Q>> },
   E2,
@@ -286,90 +297,29 @@ export const stream = <Q extends AnyEffect, E2 = never, R2 = never>(
     )
   )
 
-/** Workers that take the next member as they become free, until the source is empty or one of them fails. */
+/** Values as they are: the first failure is the failure of the run. */
+const values: Mode = { step: identity, hasSucceeded: () => true }
+
+const outcomes: Mode = {
+  step: (member) => toOutcome(member),
+  hasSucceeded: (outcome) => Predicate.isTagged(outcome, "Succeeded")
+}
+
+const exits: Mode = { step: Effect.exit, hasSucceeded: (exit) => Exit.isExit(exit) && Exit.isSuccess(exit) }
+
 const runMembers = (
   members: Iterable<AnyEffect>,
-  step: (member: AnyEffect) => AnyEffect,
-  keep: (value: unknown, index: number, member: AnyEffect) => void,
+  mode: Mode,
+  keep: Parameters<typeof Members.run>[4],
   options: RunOptions | undefined
 ): Effect.Effect<void, unknown, unknown> =>
-  Effect.scoped(
-    Effect.flatMap(openRun(options, Array.isArray(members) ? members.length : Infinity), ({ pool, run }) => {
-      const known: ReadonlyArray<AnyEffect> | undefined = Array.isArray(members) ? members : undefined
-      const submittedAt = known === undefined ? undefined : run.startedAt
-      if (run.listener !== undefined) {
-        for (const member of known ?? []) if (isQuery(member)) run.listener.announce(member, member.name)
-      }
-      const source = members[Symbol.iterator]()
-      let taken = 0
-      /** Members whose time was over before their turn. */
-      const late = new Set<number>()
-      const worker = (surplus: () => boolean) => {
-        let next: IteratorResult<AnyEffect>
-        let index = 0
-        let holdsSlot = false
-        const loop = Effect.whileLoop({
-          while: () => {
-            if (surplus()) return false
-            do {
-              next = source.next()
-              index = taken++
-            } while (next.done !== true && late.has(index))
-            return next.done !== true
-          },
-          body: () => {
-            const member = next.value
-            // The worker takes the slot of a member that is a query for it: the query would take it at a higher price.
-            if (!isQuery(member)) return step(inside(run, member))
-            holdsSlot = Attempts.isPlain(member, run) && run.slots.tryTake()
-            return step(member[QueryTypeId](pool, run, holdsSlot, submittedAt))
-          },
-          step: (value) => {
-            if (holdsSlot) run.slots.give()
-            holdsSlot = false
-            keep(value, index, next.value)
-          }
-        })
-        return Effect.onExitPrimitive(loop, () => {
-          if (holdsSlot) run.slots.give()
-          return undefined
-        })
-      }
-      /** Lets the queries whose turn has not come fail when their time is over, and not when all before them are done. */
-      const overdue = Effect.suspend(() => {
-        const first = taken
-        known?.forEach((member, index) => {
-          if (index >= first && isQuery(member)) late.add(index)
-        })
-        return Effect.forEach(late, (index) => {
-          const member = known?.[index]
-          if (member === undefined || !isQuery(member)) return Effect.void
-          return Effect.map(step(Attempts.late(run, member)), (value) => keep(value, index, member))
-        })
-      })
-      const patienceMillis = Math.min(run.queueMillis ?? Infinity, run.deadlineMillis ?? Infinity)
-      const beside =
-        known === undefined || patienceMillis === Infinity
-          ? undefined
-          : { afterMillis: patienceMillis, work: Effect.asVoid(overdue) }
-      return run.workers.run(worker, beside).pipe(
-        Effect.ensuring(Effect.sync(() => source.return?.())),
-        // A query's body stands outside of the run: a query of another pool in it must not wait for a second slot.
-        Effect.provideService(CurrentRun, undefined),
-        Effect.andThen(Effect.suspend(() => faultOf(run)))
+  Effect.flatMap(Members.of(members, options?.order), (members) =>
+    Effect.scoped(
+      Effect.flatMap(openRun(options, members.known?.length ?? Infinity), ({ pool, run }) =>
+        Members.run(pool, run, members, mode, keep)
       )
-    })
+    )
   )
-
-/** An effect that is no query, as a part of the run: the queries in it belong to the run. */
-const inside = <A, E, R>(run: Run, member: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  run.workers.member(Effect.provideService(member, CurrentRun, run))
-
-/** What a listener threw is a defect of the run. */
-const faultOf = (run: Run): Effect.Effect<void> => {
-  const fault = run.listener?.fault
-  return fault === undefined ? Effect.void : Effect.die(fault.defect)
-}
 
 /** More would be more fibers than any server has connections. */
 const mostConcurrency = 100_000
@@ -396,11 +346,22 @@ const openRun = Effect.fnUntraced(function* (options: RunOptions | undefined, me
       )
     )
   }
-  const run = new Run({
+  const clock = yield* Clock.Clock
+  const snapshot = options?.snapshot ?? false
+  const run: Run = new Run({
     concurrency,
     workers: Math.min(concurrency, members),
-    clock: yield* Clock.Clock,
+    clock,
     onEvent: yield* listening(options?.onEvent),
+    snapshot:
+      snapshot === false
+        ? undefined
+        : RunSnapshot.held({
+            take: pool.snapshot,
+            allowStandby: snapshot !== true && snapshot.allowStandby === true,
+            scope: yield* Effect.scope,
+            emit: (event) => run.listener?.emit({ ...event, at: run.listener.now() })
+          }),
     queueMillis: Attempts.millisOf("queueTimeout", options?.queueTimeout),
     deadlineMillis: Attempts.millisOf("deadline", options?.deadline)
   })

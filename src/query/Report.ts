@@ -21,6 +21,8 @@ export interface QueryReport {
   readonly outcome: Outcome<unknown, unknown>["_tag"]
   /** What it failed with. */
   readonly error?: unknown
+  /** Where it was skipped because it needed another: the name of the query that did not succeed. */
+  readonly because?: string
   /** From the moment it was handed over until its end, without `ranMillis`: for its turn, a slot, a session, a retry. */
   readonly waitedMillis: number
   /** While it had a session, in all its attempts; 0 if it never had one. */
@@ -51,6 +53,11 @@ export interface Report {
   readonly failures: ReadonlyArray<{ readonly member: number | string; readonly error: unknown }>
   /** How many could run at once. */
   readonly concurrency: number
+  /**
+   * The snapshot that its queries saw: for how long it was held (vacuum keeps for so long what others delete), and
+   * whether it was lost before the end. Absent where none was asked for, or none was taken.
+   */
+  readonly snapshot?: { readonly heldMillis: number; readonly lost: boolean } | undefined
   /** From the start of the run to its last end. */
   readonly makespanMillis: number
   /**
@@ -93,6 +100,7 @@ interface Entry {
   rows: number
   outcome?: Outcome<unknown, unknown>["_tag"]
   error?: unknown
+  because?: string | undefined
 }
 
 /**
@@ -105,12 +113,18 @@ export const collector = (): Collector => {
   let concurrency = 1
   let firstAt: number | undefined
   let lastAt = 0
+  let snapshot: { readonly takenAt: number; endedAt?: number; lost?: boolean } | undefined
 
   const add = (event: QueryEvent): void => {
     firstAt ??= event.at
     lastAt = event.at
     if (event._tag === "RunStarted") concurrency = event.concurrency
-    if (event._tag === "RunStarted" || event._tag === "RunEnded") return
+    if (event._tag === "SnapshotTaken") snapshot = { takenAt: event.at }
+    if (event._tag === "SnapshotEnded" && snapshot !== undefined) {
+      snapshot.endedAt = event.at
+      snapshot.lost = event.lost
+    }
+    if (!("id" in event)) return
     if (event._tag === "Submitted") {
       entries[event.id] = {
         name: event.name,
@@ -145,6 +159,7 @@ export const collector = (): Collector => {
         entry.outcome = event.outcome
         entry.rows = event.rows
         entry.error = event.error
+        entry.because = event.because
     }
   }
 
@@ -164,6 +179,9 @@ export const collector = (): Collector => {
       queries,
       failures: [],
       concurrency,
+      ...(snapshot === undefined
+        ? {}
+        : { snapshot: { heldMillis: (snapshot.endedAt ?? lastAt) - snapshot.takenAt, lost: snapshot.lost === true } }),
       makespanMillis,
       lowerBoundMillis,
       efficiency: makespanMillis === 0 ? 1 : lowerBoundMillis / makespanMillis
@@ -187,6 +205,7 @@ const toReport = (id: number, entry: Entry, outcome: QueryReport["outcome"], sta
     name: entry.name,
     outcome,
     ...(entry.error === undefined ? {} : { error: entry.error }),
+    ...(entry.because === undefined ? {} : { because: entry.because }),
     waitedMillis: endedAt - entry.submittedAt - entry.ranMillis,
     ranMillis: entry.ranMillis,
     rows: entry.rows,

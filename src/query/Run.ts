@@ -12,6 +12,7 @@ import { Slots } from "../internal/Slots.ts"
 import { Workers } from "../internal/Workers.ts"
 import * as Outcome from "./Outcome.ts"
 import type { CancelEnd, QueryEvent } from "./QueryEvent.ts"
+import type { RunSnapshot } from "./RunSnapshot.ts"
 
 /** What a run reads off a query's session when the query ends. */
 interface Progress {
@@ -32,6 +33,7 @@ export class Run {
   readonly startedAt: number
   readonly queueMillis: number | undefined
   readonly deadlineMillis: number | undefined
+  readonly snapshot: RunSnapshot | undefined
 
   constructor(options: {
     readonly concurrency: number
@@ -40,6 +42,7 @@ export class Run {
     readonly onEvent: ((event: QueryEvent) => void) | undefined
     readonly queueMillis: number | undefined
     readonly deadlineMillis: number | undefined
+    readonly snapshot?: RunSnapshot | undefined
   }) {
     this.concurrency = options.concurrency
     this.workers = new Workers(options.workers)
@@ -49,6 +52,7 @@ export class Run {
     this.startedAt = options.clock.currentTimeMillisUnsafe()
     this.queueMillis = options.queueMillis
     this.deadlineMillis = options.deadlineMillis
+    this.snapshot = options.snapshot
   }
 }
 
@@ -118,6 +122,13 @@ class Listener {
       for (const id of ids) this.emit({ _tag: "Ended", at: this.now(), id, name, outcome: "Skipped", rows: 0 })
     }
     this.announced.clear()
+  }
+
+  /** The end of a query whose turn will not come, because that query did not succeed. */
+  skip(query: { readonly name: string }, because: string): void {
+    const { name } = query
+    const id = this.begin(query, name)
+    this.emit({ _tag: "Ended", at: this.now(), id, name, outcome: "Skipped", rows: 0, because })
   }
 
   takeWorker(): number {

@@ -177,30 +177,32 @@ layer(Pg.layer("PgLimits"), { excludeTestServices: true })("a pool on PostgreSQL
       }).pipe(Effect.provide(Pg.pool()))
     )
 
-    it.effect("knows what the server said of it, also where the connection is lost before a slow reader hears of it", () =>
-      Effect.gen(function* () {
-        const { observer, url } = yield* Pg.Pg
-        const target = new URL(Redacted.value(url))
-        const faults = yield* Faults.make({ host: target.hostname, port: Number(target.port) })
-        const statement = "select 1 / (100 - id) as fraction from generate_series(1, 100) id"
-        const cut = yield* faults.inject(Faults.cut(), { after: Faults.fromServer("ReadyForQuery", { statement }) })
-        const reads = Query.make("reads", (sql) =>
-          Stream.runForEachArray(sql.unsafe(statement).stream, () =>
-            // By the time the server has answered another, this end has heard of the cut.
-            Effect.andThen(cut.fired, Effect.orDie(observer.value("select 1")))
+    it.effect(
+      "knows what the server said of it, also where the connection is lost before a slow reader hears of it",
+      () =>
+        Effect.gen(function* () {
+          const { observer, url } = yield* Pg.Pg
+          const target = new URL(Redacted.value(url))
+          const faults = yield* Faults.make({ host: target.hostname, port: Number(target.port) })
+          const statement = "select 1 / (100 - id) as fraction from generate_series(1, 100) id"
+          const cut = yield* faults.inject(Faults.cut(), { after: Faults.fromServer("ReadyForQuery", { statement }) })
+          const reads = Query.make("reads", (sql) =>
+            Stream.runForEachArray(sql.unsafe(statement).stream, () =>
+              // By the time the server has answered another, this end has heard of the cut.
+              Effect.andThen(cut.fired, Effect.orDie(observer.value("select 1")))
+            )
           )
-        )
-        const error = yield* Effect.flip(reads).pipe(
-          Effect.provide(
-            Pg.pool({}, (to) => {
-              to.hostname = faults.host
-              to.port = String(faults.port)
-            })
+          const error = yield* Effect.flip(reads).pipe(
+            Effect.provide(
+              Pg.pool({}, (to) => {
+                to.hostname = faults.host
+                to.port = String(faults.port)
+              })
+            )
           )
-        )
-        assert.deepInclude({ ...error.reason }, { _tag: "Rejected", sqlState: "22012" })
-        assert.strictEqual(error.outcome, "notApplied")
-      })
+          assert.deepInclude({ ...error.reason }, { _tag: "Rejected", sqlState: "22012" })
+          assert.strictEqual(error.outcome, "notApplied")
+        })
     )
 
     it.effect("tries it again on a fresh session where nothing was kept, and tells of each attempt", () =>

@@ -28,6 +28,11 @@ const start = Effect.fnUntraced(function* (
 const number = (name: string) =>
   Query.make(name, (sql) => Effect.map(sql<{ n: number }>`select 1 as n`, ([row]) => row?.n))
 
+const snapshotOf = (name: string) =>
+  Query.make(name, (sql) =>
+    Effect.map(sql<{ seen: string }>`select pg_current_snapshot()::text as seen`, ([row]) => row?.seen)
+  )
+
 /** Runs for ten minutes; to be found at the server by its number. */
 const sleeper = (n: number) => Query.make(`sleeper ${n}`, (sql) => sql.unsafe(`select pg_sleep(600), 'sleeper ${n}'`))
 
@@ -128,6 +133,17 @@ describe.skipIf(isMissing)("behind pgbouncer", () => {
   const server = EmbeddedPostgres.layer({ settings: { max_connections: 150 } })
   layer(server, { excludeTestServices: true })("a pool", (it) => {
     describe("in session mode", () => {
+      it.effect("shows all queries of a run one moment", () =>
+        Effect.gen(function* () {
+          const { services, warnings } = yield* start("session")
+          yield* Effect.gen(function* () {
+            const queries = Array.from({ length: 50 }, (_, n) => snapshotOf(`query ${n}`))
+            assert.strictEqual(new Set(yield* QueryPool.all(queries, { snapshot: true })).size, 1)
+          }).pipe(Effect.provide(services))
+          assert.deepStrictEqual(warnings, [])
+        })
+      )
+
       it.effect("runs queries, transactions and streams, and has nothing to warn of", () =>
         Effect.gen(function* () {
           const { services, warnings } = yield* start("session")
@@ -200,6 +216,18 @@ describe.skipIf(isMissing)("behind pgbouncer", () => {
     })
 
     describe("in transaction mode", () => {
+      it.effect("refuses to hold a snapshot, and says why", () =>
+        Effect.gen(function* () {
+          const { services } = yield* start("transaction")
+          const error = yield* Effect.flip(QueryPool.all([snapshotOf("query")], { snapshot: true })).pipe(
+            Effect.provide(services)
+          )
+          assert.match(error.message, /Query "query" failed: a pooler .* so no session can hold a snapshot/)
+          assert.match(error.message, /hint: use the pooler's session mode, or connect to the server itself/)
+          assert.strictEqual(error.outcome, "notApplied")
+        })
+      )
+
       // pgbouncer before 1.21 knows nothing of prepared statements, which stay where they were made.
       const config = { prepare: false, cancelGrace: "300 millis" } as const
 

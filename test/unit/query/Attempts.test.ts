@@ -456,7 +456,7 @@ const faultsOf = (events: ReadonlyArray<QueryEvent>, concurrency: number): Reado
   const busy = new Map<number, number>()
   const seen = new Map<number, { attempt: number; running: boolean; ended: boolean }>()
   for (const event of events) {
-    if (event._tag === "RunStarted" || event._tag === "RunEnded") continue
+    if (!("id" in event)) continue
     const known = seen.get(event.id)
     if (event._tag === "Submitted") {
       if (known !== undefined) faults.push(`${event.id} was submitted twice`)

@@ -9,7 +9,7 @@ import { SqlClient } from "effect/sql"
 import type { Connection } from "effect/sql/SqlConnection"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
 import { Rejected, QueryError } from "../../../src/query/QueryError.ts"
-import type { Limit, QueryInfo, Unit } from "../../../src/query/QueryPool.ts"
+import type { Limit, QueryInfo, Terms, Unit } from "../../../src/query/QueryPool.ts"
 import { QueryPool } from "../../../src/query/QueryPool.ts"
 
 /** What the pool does instead of talking to a server. By default it succeeds at once, and finds no rows. */
@@ -17,6 +17,8 @@ export interface Script {
   readonly open?: ((query: string) => Effect.Effect<void, SqlError>) | undefined
   readonly answer?: ((sql: string) => Effect.Effect<ReadonlyArray<object>, SqlError>) | undefined
   readonly close?: ((query: string) => Effect.Effect<void>) | undefined
+  /** By default one is taken at once. */
+  readonly snapshot?: ((options: { readonly allowStandby: boolean }) => Effect.Effect<void, SqlError>) | undefined
   /** What a session tells of itself, its number counted from 0 in the order of opening. By default nothing is kept. */
   readonly outcome?: ((session: number) => Unit["outcome"]) | undefined
 }
@@ -48,6 +50,11 @@ class Ledger {
   readonly opened: Array<string> = []
   readonly closed: Array<string> = []
   readonly sent: Array<{ readonly sql: string; readonly params: ReadonlyArray<unknown> }> = []
+  readonly snapshots: Array<"taken" | "released"> = []
+  /** Names of the queries that joined a snapshot. */
+  readonly joined: Array<string> = []
+  /** Says that the snapshot is lost. */
+  lose: (() => void) | undefined
 
   begin(name: string): void {
     this.opened.push(name)
@@ -105,35 +112,52 @@ export const make = Effect.fnUntraced(function* (script: Script = {}) {
 
   const joined = Effect.map(Effect.context<never>(), (context) => Context.getOrUndefined(context, Current))
 
+  const join = ({ name }: QueryInfo, terms: Pick<Terms, "snapshot"> | undefined) =>
+    terms?.snapshot === undefined ? Effect.void : Effect.map(terms.snapshot, () => void ledger.joined.push(name))
+
   const service = QueryPool.of({
-    use: (query, body, limits) =>
+    use: (query, body, terms) =>
       Effect.flatMap(joined, (session) =>
         session !== undefined
-          ? patient(body(sql, session), query, limits?.running(), session)
+          ? patient(body(sql, session), query, terms?.running?.(), session)
           : Effect.scoped(
-              Effect.flatMap(patient(lease(query), query, limits?.queue), (session) =>
+              Effect.flatMap(patient(lease(query), query, terms?.queue), (session) =>
                 patient(
-                  Effect.provideService(
-                    Effect.suspend(() => body(sql, session)),
-                    Current,
-                    session
+                  Effect.andThen(
+                    join(query, terms),
+                    Effect.provideService(
+                      Effect.suspend(() => body(sql, session)),
+                      Current,
+                      session
+                    )
                   ),
                   query,
-                  limits?.running(),
+                  terms?.running?.(),
                   session
                 )
               )
             )
       ).pipe(Effect.mapError((error) => toTyped(query.name, error))),
-    stream: (query, body) =>
+    stream: (query, body, terms) =>
       Stream.unwrap(
         Effect.gen(function* () {
           const session = yield* joined
           if (session !== undefined) return body(sql, session)
           const own = yield* lease(query)
+          yield* join(query, terms)
           return Stream.provideService(body(sql, own), Current, own)
         })
       ).pipe(Stream.mapError((error) => toTyped(query.name, error))),
+    snapshot: ({ allowStandby, onLost }) =>
+      Effect.gen(function* () {
+        yield* script.snapshot?.({ allowStandby }) ?? Effect.void
+        ledger.lose = onLost
+        yield* Effect.acquireRelease(
+          Effect.sync(() => ledger.snapshots.push("taken")),
+          () => Effect.sync(() => ledger.snapshots.push("released"))
+        )
+        return { id: `snapshot ${ledger.snapshots.length}` }
+      }),
     within: (context) => Context.getOrUndefined(context, Current)?.query
   })
   return { ledger, sql, service, provide: Effect.provideService(QueryPool, service) }
