@@ -122,7 +122,7 @@ const measure = Effect.fnUntraced(function* (
   const runs: Array<Demo["runs"][number]> = []
   for (const count of new Set([1, ...workers])) {
     const report = count === 1 ? serial : yield* median(count)
-    const lowerBound = Plan.lowerBound({ durations, workers: count, processors: availableParallelism() })
+    const { duration: lowerBound } = Plan.lowerBound({ durations, workers: count, processors: availableParallelism() })
     runs.push({
       workers: count,
       seconds: seconds(report.makespanMillis),

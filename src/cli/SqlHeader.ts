@@ -20,6 +20,7 @@
  */
 import type { Duration } from "effect"
 import { Option } from "effect"
+import { distance, nearest } from "../internal/editDistance.ts"
 import { parseDuration } from "./DurationText.ts"
 
 /**
@@ -106,32 +107,7 @@ const isMisspelled = (text: string): boolean => {
 export const meantBy = (text: string): string | undefined => {
   const [first = "", second] = text.split(" ")
   if (second !== undefined && isWord(first)) return `${first}: ${second}`
-  const near = knownHeaders
-    .map((word) => ({ word, edits: distance(bare(text), bare(word)) }))
-    .filter(({ edits }) => 2 * edits < text.length)
-  return near.toSorted((a, b) => a.edits - b.edits)[0]?.word
+  return nearest(text, knownHeaders, bare)
 }
 
 const bare = (text: string): string => text.replace(/[-_ ]/g, "")
-
-const at = (row: ReadonlyArray<number>, index: number): number => row[index] ?? Infinity
-
-/** How many letters have to be added, dropped, changed or swapped with the next (optimal string alignment). */
-const distance = (a: string, b: string): number => {
-  let beforeLast: Array<number> = []
-  let last = Array.from({ length: b.length + 1 }, (_, index) => index)
-  // What is much longer than any known word is none of them, and a comment can be megabytes long.
-  if (a.length > 2 * b.length) return a.length
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const changed = at(last, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
-      const swapped = isSwap ? at(beforeLast, j - 2) + 1 : Infinity
-      row.push(Math.min(at(last, j) + 1, at(row, j - 1) + 1, changed, swapped))
-    }
-    beforeLast = last
-    last = row
-  }
-  return at(last, b.length)
-}

@@ -100,7 +100,8 @@ export const filledIn = (estimates: ReadonlyArray<number | undefined>): Readonly
   return estimates.map((estimate) => (isKnown(estimate) ? estimate : mean))
 }
 
-const isKnown = (estimate: number | undefined): estimate is number => Number.isFinite(estimate)
+const isKnown = (estimate: number | undefined): estimate is number =>
+  estimate !== undefined && estimate >= 0 && estimate < Infinity
 
 interface Node<A> extends Turn<A> {
   /** Its place in the order of those that are ready. */

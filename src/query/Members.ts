@@ -60,17 +60,15 @@ export const faultOf = (run: Run): Effect.Effect<void> => {
   return fault === undefined ? Effect.void : Effect.die(fault.defect)
 }
 
-/** How long members are expected to take, in one unit, at their places in the list; `undefined` for what is not known. */
-type Estimate = (members: ReadonlyArray<AnyEffect>) => ReadonlyArray<number | undefined> | undefined
-
 /**
- * Asked once, before a run with `order: "longest-first"`.
+ * How long things with names are expected to take, in milliseconds, at their places in the list; `undefined` for what is
+ * not known, and for all where nothing is known of any. Asked once, before a run with `order: "longest-first"`.
  *
  * @internal
  */
-export const Estimates = Context.Reference<Estimate | undefined>("querypool/query/Estimates", {
-  defaultValue: () => undefined
-})
+export const Estimates = Context.Reference<
+  (members: ReadonlyArray<object>) => Effect.Effect<ReadonlyArray<number | undefined> | undefined>
+>("querypool/query/Estimates", { defaultValue: () => () => Effect.undefined })
 
 /** What the members of a plan need, and in which order they start. */
 interface Needs {
@@ -95,7 +93,8 @@ class Planned<A> implements Iterable<A> {
 }
 
 /**
- * Queries of which `QueryPool.all` is to run each when those that it needs have succeeded.
+ * Queries of which `QueryPool.all` is to run each when those that it needs have succeeded. All are queries: when time
+ * is over, what has not begun ends together, and nothing is left that would have to be skipped.
  *
  * @internal
  */
@@ -116,17 +115,14 @@ export interface Members {
 
 /** @internal */
 export const of = (members: Iterable<AnyEffect>, order: RunOptions["order"]): Effect.Effect<Members> =>
-  Effect.withFiber((fiber) => {
+  Effect.withFiber((fiber): Effect.Effect<Members> => {
     if (order !== undefined && order !== "given" && order !== "longest-first") {
       return Effect.die(new RangeError(`Expected \`order\` to be "given" or "longest-first", got ${String(order)}`))
     }
-    return Effect.succeed(
-      members instanceof Planned
-        ? inPlan(members)
-        : order === "longest-first"
-          ? longestFirst(Array.isArray(members) ? members : [...members], fiber.getRef(Estimates))
-          : { known: Array.isArray(members) ? members : undefined, agenda: () => Agenda.given(members) }
-    )
+    if (members instanceof Planned) return Effect.succeed(inPlan(members))
+    const known = Array.isArray(members) ? members : undefined
+    if (order !== "longest-first") return Effect.succeed({ known, agenda: () => Agenda.given(members) })
+    return longestFirst(known ?? [...members], fiber.getRef(Estimates))
   })
 
 const inPlan = ({ members, plan }: Planned<AnyEffect>): Members => ({
@@ -134,10 +130,11 @@ const inPlan = ({ members, plan }: Planned<AnyEffect>): Members => ({
   agenda: () => new Agenda.Frontier(members, plan.needs, plan.order)
 })
 
-const longestFirst = (known: ReadonlyArray<AnyEffect>, estimate: Estimate | undefined): Members => {
-  const turns = Agenda.longestFirst(known, estimate?.(known))
-  return { known, agenda: () => (turns === undefined ? Agenda.given(known) : Agenda.ordered(turns)) }
-}
+const longestFirst = (known: ReadonlyArray<AnyEffect>, estimate: typeof Estimates.Service): Effect.Effect<Members> =>
+  Effect.map(estimate(known), (estimates) => {
+    const turns = Agenda.longestFirst(known, estimates)
+    return { known, agenda: () => (turns === undefined ? Agenda.given(known) : Agenda.ordered(turns)) }
+  })
 
 /**
  * What is made of each member, and whether what it gave is a success. Where the failure of one is the failure of the
@@ -221,10 +218,7 @@ export const run = (
     Effect.forEach(agenda.takeAll(isQuery), (turn) => {
       const { member } = turn
       if (!isQuery(member)) return Effect.void
-      return Effect.map(step(Attempts.late(run, member)), (value) => {
-        keep(value, turn)
-        ended(turn, hasSucceeded(value))
-      })
+      return Effect.map(step(Attempts.late(run, member)), (value) => keep(value, turn))
     })
   )
   const patienceMillis = Math.min(run.queueMillis ?? Infinity, run.deadlineMillis ?? Infinity)

@@ -6,6 +6,7 @@
  * @since 0.1.0
  */
 import type { Outcome } from "./Outcome.ts"
+import type { LowerBound } from "./Plan.ts"
 import { lowerBound } from "./Plan.ts"
 import type { QueryEvent } from "./QueryEvent.ts"
 
@@ -65,6 +66,8 @@ export interface Report {
    * comparison between runs take the durations of a serial one and `Plan.lowerBound`.
    */
   readonly lowerBoundMillis: number
+  /** What it is that no scheduler could have beaten. */
+  readonly binding: LowerBound["binding"]
   /** `lowerBoundMillis / makespanMillis`: 1 is perfect. 1 for a run without queries. */
   readonly efficiency: number
 }
@@ -171,7 +174,7 @@ export const collector = (): Collector => {
   const report = (): Report => {
     const queries = entries.flatMap((_, id) => query(id) ?? [])
     const makespanMillis = lastAt - (firstAt ?? 0)
-    const lowerBoundMillis = lowerBound({
+    const { binding, duration: lowerBoundMillis } = lowerBound({
       durations: queries.map((query) => query.ranMillis),
       workers: concurrency
     })
@@ -184,6 +187,7 @@ export const collector = (): Collector => {
         : { snapshot: { heldMillis: (snapshot.endedAt ?? lastAt) - snapshot.takenAt, lost: snapshot.lost === true } }),
       makespanMillis,
       lowerBoundMillis,
+      binding,
       efficiency: makespanMillis === 0 ? 1 : lowerBoundMillis / makespanMillis
     }
   }

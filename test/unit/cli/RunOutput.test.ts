@@ -69,6 +69,7 @@ const runOf = (...all: ReadonlyArray<Finished>): Report => ({
   concurrency: 2,
   makespanMillis: 1234.5,
   lowerBoundMillis: 12.4,
+  binding: "longest query",
   efficiency: 0.01
 })
 

@@ -20,6 +20,7 @@ describe("QueryPool.report", () => {
           concurrency: 5,
           makespanMillis: 0,
           lowerBoundMillis: 0,
+          binding: "longest query",
           efficiency: 1
         })
       }
@@ -48,8 +49,9 @@ describe("QueryPool.report", () => {
           [2, "last", 10, 30, 10, 0]
         ]
       )
-      const { concurrency, efficiency, lowerBoundMillis, makespanMillis } = report
+      const { binding, concurrency, efficiency, lowerBoundMillis, makespanMillis } = report
       assert.deepStrictEqual([concurrency, makespanMillis, lowerBoundMillis, efficiency], [2, 40, 40, 1])
+      assert.strictEqual(binding, "longest query")
     })
   )
 

@@ -64,7 +64,7 @@ describe("Report", () => {
       { _tag: "RunEnded", at: epoch }
     ])
     const nothing = { queries: [], failures: [], makespanMillis: 0, lowerBoundMillis: 0, efficiency: 1 }
-    assert.deepStrictEqual(report, { ...nothing, concurrency: 3 })
+    assert.deepStrictEqual(report, { ...nothing, binding: "longest query", concurrency: 3 })
   })
 
   it("keeps waiting and running apart, and counts from the start of the run", () => {
@@ -97,8 +97,32 @@ describe("Report", () => {
       concurrency: 1,
       makespanMillis: 100,
       lowerBoundMillis: 60,
+      binding: "longest query",
       efficiency: 0.6
     })
+  })
+
+  it("says that the total work bounds a run whose workers all had more to do than its longest query", () => {
+    const report = Report.fromEvents([
+      { _tag: "RunStarted", at: 0, concurrency: 2 },
+      ...[0, 1, 2].map((id) => ({ _tag: "Submitted" as const, at: 0, id, name: "a" })),
+      { _tag: "Started", at: 0, id: 0, name: "a", worker: 0, attempt: 1 },
+      { _tag: "Started", at: 0, id: 1, name: "a", worker: 1, attempt: 1 },
+      { _tag: "Ended", at: 30, id: 0, name: "a", outcome: "Succeeded", rows: 0 },
+      { _tag: "Ended", at: 30, id: 1, name: "a", outcome: "Succeeded", rows: 0 },
+      { _tag: "Started", at: 30, id: 2, name: "a", worker: 0, attempt: 1 },
+      { _tag: "Ended", at: 60, id: 2, name: "a", outcome: "Succeeded", rows: 0 },
+      { _tag: "RunEnded", at: 60 }
+    ])
+    assert.deepInclude(report, { lowerBoundMillis: 45, binding: "total work", efficiency: 0.75 })
+  })
+
+  it("says because of which query one was skipped", () => {
+    const report = Report.fromEvents([
+      { _tag: "Submitted", at: 0, id: 0, name: "a" },
+      { _tag: "Ended", at: 0, id: 0, name: "a", outcome: "Skipped", rows: 0, because: "b" }
+    ])
+    assert.deepInclude(report.queries[0], { outcome: "Skipped", because: "b", attempts: 0 })
   })
 
   it("keeps the first hundred notices of a query, and counts the others", () => {
