@@ -132,20 +132,22 @@ export const listening = (onEvent: Listener | undefined): Effect.Effect<Listener
   })
 
 /**
- * Gives what the members of a run are expected to take, in milliseconds, by the history in the context. `undefined` for
- * one that has no name or was never seen, and for all of them together where nothing is known of any.
+ * What members of a run, or other things with names, are expected to take, in milliseconds, by the history in the
+ * context. `undefined` for one that has no name or was never seen, and for all of them together where nothing is known
+ * of any.
  *
  * @internal
  */
-export const estimator: Effect.Effect<
-  (members: ReadonlyArray<object>) => ReadonlyArray<number | undefined> | undefined
-> = Effect.withFiber((fiber) => {
-  const history = Context.getOrUndefined(fiber.context, DurationHistory)
-  if (history === undefined) return Effect.succeed(() => undefined)
-  return Effect.map(history.recall, (expected) => (members) => {
-    const estimates = members.map((member) =>
-      Predicate.hasProperty(member, "name") && typeof member.name === "string" ? expected(member.name) : undefined
-    )
-    return estimates.every((estimate) => estimate === undefined) ? undefined : estimates
+export const estimates = (
+  members: ReadonlyArray<object>
+): Effect.Effect<ReadonlyArray<number | undefined> | undefined> =>
+  Effect.withFiber((fiber) => {
+    const history = Context.getOrUndefined(fiber.context, DurationHistory)
+    if (history === undefined) return Effect.undefined
+    return Effect.map(history.recall, (expected) => {
+      const found = members.map((member) =>
+        Predicate.hasProperty(member, "name") && typeof member.name === "string" ? expected(member.name) : undefined
+      )
+      return found.every((millis) => millis === undefined) ? undefined : found
+    })
   })
-})

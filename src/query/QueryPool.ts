@@ -175,9 +175,10 @@ export interface RunOptions {
   readonly concurrency?: number | undefined
   /**
    * Who is next: `given` (the default) keeps the order of the effects; `longest-first` starts those first that took the
-   * longest before, so that no long one is left alone in the end. Queries of which nothing is known count as the mean
-   * of the others, and where nothing is known of any, the order is that given. With `longest-first`, all of an iterable
-   * is taken before the run. Results stand in the order given, either way.
+   * longest before, so that no long one is left alone in the end. How long they took is what the `DurationHistory` in
+   * the context has learned. Queries of which nothing is known count as the mean of the others, and where nothing is
+   * known of any, the order is that given. With `longest-first`, all of an iterable is taken before the run. Results
+   * stand in the order given, either way.
    */
   readonly order?: "given" | "longest-first" | undefined
   /**

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
 import type { Took } from "../../../src/query/Learning.ts"
-import { collector, DurationHistory, estimator, listening, mostNames } from "../../../src/query/Learning.ts"
+import { collector, DurationHistory, estimates, listening, mostNames } from "../../../src/query/Learning.ts"
 import * as Query from "../../../src/query/Query.ts"
 import type { QueryEvent } from "../../../src/query/QueryEvent.ts"
 import * as QueryPool from "../../../src/query/QueryPool.ts"
@@ -175,31 +175,63 @@ describe("what a run teaches", () => {
 describe("what members of a run are expected to take", () => {
   it.effect("is what the history knows of their names", () =>
     Effect.gen(function* () {
-      const estimate = yield* estimator
       const members = [takes("a", 1), takes("unknown", 1), Effect.void, takes("a", 1)]
-      assert.deepStrictEqual(estimate(members), [12, undefined, undefined, 12])
+      assert.deepStrictEqual(yield* estimates(members), [12, undefined, undefined, 12])
     }).pipe(scripted({ a: 12 }).provide)
   )
 
   it.effect("is nothing at all where nothing is known of any, so that nobody sorts", () =>
     Effect.gen(function* () {
-      const estimate = yield* estimator
-      assert.isUndefined(estimate([takes("b", 1), Effect.void]))
-      assert.isUndefined(estimate([]))
+      assert.isUndefined(yield* estimates([takes("b", 1), Effect.void]))
+      assert.isUndefined(yield* estimates([]))
     }).pipe(scripted({ a: 12 }).provide)
   )
 })
 
-describe("without a history", () => {
-  it.effect("a run is not listened to, and no member is looked at", () =>
+/** The names of a run's queries as they were started. */
+const startedBy = (options: QueryPool.RunOptions) =>
+  Effect.gen(function* () {
+    const { ledger, provide } = yield* ScriptedPool.make()
+    const queries = ["short", "new", "long", "shorter"].map((name) => takes(name, 0))
+    yield* QueryPool.all(queries, { concurrency: 1, ...options }).pipe(provide)
+    return ledger.opened
+  })
+
+describe("a run with the longest first", () => {
+  it.effect("starts them as the history in its context says, and learns from them", () =>
     Effect.gen(function* () {
-      assert.isUndefined(yield* Effect.scoped(listening(undefined)))
-      assert.strictEqual(yield* Effect.scoped(listening(ignore)), ignore)
-      assert.isUndefined((yield* estimator)(untouchable))
+      const history = scripted({ long: 90, short: 6, shorter: 3 })
+      const started = yield* startedBy({ order: "longest-first" }).pipe(history.provide)
+      assert.deepStrictEqual(started, ["long", "new", "short", "shorter"])
+      assert.sameMembers(Object.keys(history.taught[0] ?? {}), started)
+      assert.deepStrictEqual(yield* startedBy({ order: "given" }).pipe(history.provide), [
+        "short",
+        "new",
+        "long",
+        "shorter"
+      ])
     })
   )
 
-  it.effect("with one, a run in the given order looks nothing up", () =>
+  it.effect("keeps the order given without a history, or with one that knows none of them", () =>
+    Effect.gen(function* () {
+      const given = ["short", "new", "long", "shorter"]
+      assert.deepStrictEqual(yield* startedBy({ order: "longest-first" }), given)
+      assert.deepStrictEqual(yield* startedBy({ order: "longest-first" }).pipe(scripted({ other: 5 }).provide), given)
+    })
+  )
+})
+
+describe("a run", () => {
+  it.effect("without a history is not listened to, and no member is looked at", () =>
+    Effect.gen(function* () {
+      assert.isUndefined(yield* Effect.scoped(listening(undefined)))
+      assert.strictEqual(yield* Effect.scoped(listening(ignore)), ignore)
+      assert.isUndefined(yield* estimates(untouchable))
+    })
+  )
+
+  it.effect("in the given order looks nothing up", () =>
     Effect.gen(function* () {
       const { provide } = yield* ScriptedPool.make()
       const history = scripted({ a: 1 })
