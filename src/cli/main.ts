@@ -5,7 +5,7 @@
  */
 // By their own paths: the package's index also loads clients of other services, a third of the time to start.
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Cause, Console, Effect, Exit, Layer, Runtime } from "effect"
+import { Cause, Console, Effect, Exit, Layer, Logger, Runtime } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import { exitCode, QueryFailed, sayable } from "./CliFailure.ts"
 import { demoCommand } from "./DemoCommand.ts"
@@ -75,6 +75,8 @@ Command.run(querypool, { version }).pipe(
   Effect.provide(
     Layer.mergeAll(
       NodeServices.layer,
+      // Standard output is for results.
+      Layer.succeed(Logger.LogToStderr, true),
       CliOutput.layerPresenter(presenter),
       CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] })
     )
