@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import { Console, Effect, identity, Option } from "effect"
+import { Console, Effect, identity, Layer, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { constants } from "node:buffer"
 import { EmbeddedPostgres } from "../embedded/EmbeddedPostgres.ts"
@@ -14,6 +14,7 @@ import { UsageError } from "./CliFailure.ts"
 import { findDatabase } from "./Database.ts"
 import * as FileRun from "./FileRun.ts"
 import { durationFlag } from "./DurationText.ts"
+import * as Durations from "./Durations.ts"
 import { integer } from "./IntegerFlag.ts"
 import { readQueries } from "./QueryFiles.ts"
 import { checkModes } from "./QueryOptions.ts"
@@ -142,13 +143,17 @@ export const runCommand = Command.make(
     const runOn = (config: Config, label: string) =>
       Effect.andThen(reach(label, config), FileRun.run(queries, options, teller)).pipe(
         Effect.provide(
-          PgQueryPool.layer({
-            ...config,
-            maxConnections: options.concurrency,
-            results: "text",
-            // The driver's own limit of 16 MiB fails a query for one large value, and ends its connection.
-            maxMessageSize: constants.MAX_STRING_LENGTH
-          })
+          Durations.layer(queries, `${label}/${config.database ?? ""}`).pipe(
+            Layer.provideMerge(
+              PgQueryPool.layer({
+                ...config,
+                maxConnections: options.concurrency,
+                results: "text",
+                // The driver's own limit of 16 MiB fails a query for one large value, and ends its connection.
+                maxMessageSize: constants.MAX_STRING_LENGTH
+              })
+            )
+          )
         ),
         Effect.catchTag("SqlError", (error) => Effect.fail(new UsageError({ message: error.message })))
       )

@@ -136,6 +136,9 @@ export const layerFileSystem = (
     )
   )
 
+/** Which queries somebody runs, and when, is nobody else's business. */
+const forUs = 0o600
+
 /** As the store of effect, but that a value replaces another in one step. */
 const wholeFiles = (folder: string) =>
   Layer.effect(
@@ -149,7 +152,7 @@ const wholeFiles = (folder: string) =>
         set: (key, value) => {
           const beside = path.join(folder, `${key}.${randomUUID()}`)
           const bytes = typeof value === "string" ? new TextEncoder().encode(value) : value
-          return fs.writeFile(beside, bytes).pipe(
+          return fs.writeFile(beside, bytes, { mode: forUs }).pipe(
             Effect.andThen(fs.rename(beside, path.join(folder, encodeURIComponent(key)))),
             Effect.onError(() => Effect.ignore(fs.remove(beside, { force: true }))),
             Effect.mapError(
