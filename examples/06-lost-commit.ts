@@ -73,9 +73,12 @@ const program = Effect.gen(function* () {
 
   const payments = yield* Query.make(
     "payments",
-    (sql) => sql<{ paid_with: string; order: string }>`select * from payment order by paid_with, "order"`
+    (sql) => sql<{ paid_with: string; order: string; times: number }>`
+      select paid_with, "order", count(*)::int as times from payment group by 1, 2 order by 1, 2`
   )
-  for (const payment of payments) yield* Console.log(`${payment.paid_with} paid ${payment.order}`)
+  for (const { order, paid_with, times } of payments) {
+    yield* Console.log(`${paid_with} paid ${order} ${times === 1 ? "once" : times === 2 ? "twice" : `${times} times`}`)
+  }
 })
 
 program.pipe(Effect.provide(PgQueryPool.layer({ url: Redacted.make(server.href) })), NodeRuntime.runMain)

@@ -1,5 +1,5 @@
 /**
- * Runs every example against a throw-away PostgreSQL and compares what it prints with the file beside it.
+ * Runs every example against a throw-away PostgreSQL, shows what it prints, and compares that with the file beside it.
  *
  *     npm run -s examples             all of them
  *     npm run -s examples -- 02       those whose name begins so
@@ -30,7 +30,7 @@ const runOne = (name: string, url: Redacted.Redacted) =>
     if (stdout !== expected) {
       return yield* Effect.die(new Error(`${name} printed\n${stdout}\nand not what is expected of it\n${expected}`))
     }
-    yield* Console.log(`${name} prints what is expected of it`)
+    yield* Console.log(`${name} prints, as expected of it:\n${stdout.replaceAll(/^(?=.)/gm, "  ")}`)
   })
 
 const program = Effect.gen(function* () {

@@ -7,11 +7,14 @@ import { Cause, Effect, Exit, Stream } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import { QueryError } from "../query/QueryError.ts"
 import type { QueryEvent } from "../query/QueryEvent.ts"
+import { planned } from "../query/Members.ts"
+import * as Plan from "../query/Plan.ts"
 import * as Query from "../query/Query.ts"
 import type { RunOptions, Unit } from "../query/QueryPool.ts"
 import * as QueryPool from "../query/QueryPool.ts"
 import * as Report from "../query/Report.ts"
 import { QueryFailed } from "./CliFailure.ts"
+import type { FilePlan } from "./FilePlan.ts"
 import type { FileQuery } from "./QueryFiles.ts"
 import type { Defaults } from "./QueryOptions.ts"
 import { optionsOf } from "./QueryOptions.ts"
@@ -49,6 +52,7 @@ export interface FileResult {
 /** @internal */
 export interface Options extends Defaults, Pick<RunOptions, "queueTimeout" | "deadline"> {
   readonly concurrency: number
+  readonly order: Plan.Order
   readonly stopOnError: boolean
   /** How many rows to keep of each query. */
   readonly maxRows: number
@@ -141,6 +145,16 @@ export interface Finished {
 }
 
 /**
+ * What became of a run, with a lower bound that counts what its queries needed.
+ *
+ * @internal
+ */
+export interface RunReport extends Report.Report {
+  /** Names of the queries on the longest path of those that needed each other, by the times they took. */
+  readonly criticalPath: ReadonlyArray<string>
+}
+
+/**
  * Who is told of a run.
  *
  * @internal
@@ -151,7 +165,20 @@ export interface Teller {
   /** One query ended: told in the order of the files, as soon as it and all before it have ended. */
   readonly ended: (finished: Finished) => void
   /** The run is over, one way or another. */
-  readonly over: (all: ReadonlyArray<Finished>, report: Report.Report, interrupted: boolean) => void
+  readonly over: (all: ReadonlyArray<Finished>, report: RunReport, interrupted: boolean) => void
+}
+
+const withCriticalPath = (report: Report.Report, plan: Plan.Plan): RunReport => {
+  const ran = new Map(report.queries.map(({ id, ranMillis }) => [id, ranMillis]))
+  const durations = plan.nodes.map(({ index }) => ran.get(index) ?? 0)
+  const path = Plan.criticalPath(plan, durations)
+  const { binding, duration: lowerBoundMillis } = Plan.lowerBound({
+    durations,
+    workers: report.concurrency,
+    criticalPath: path.duration
+  })
+  const efficiency = report.makespanMillis === 0 ? 1 : lowerBoundMillis / report.makespanMillis
+  return { ...report, lowerBoundMillis, binding, efficiency, criticalPath: path.names }
 }
 
 /**
@@ -160,7 +187,7 @@ export interface Teller {
  * @internal
  */
 export const run = Effect.fnUntraced(function* (
-  queries: ReadonlyArray<FileQuery>,
+  { plan, queries }: FilePlan,
   options: Options,
   teller: Teller
 ): Effect.fn.Return<void, QueryFailed, QueryPool.QueryPool> {
@@ -182,14 +209,21 @@ export const run = Effect.fnUntraced(function* (
       next.result.rows = []
     }
   }
-  const units = results.map((result) => toQuery(result, options))
-  const { concurrency, deadline, queueTimeout } = options
+  const { concurrency, deadline, order, queueTimeout } = options
+  const units = planned(
+    results.map((result) => toQuery(result, options)),
+    { needs: plan.needs, order: Plan.orderOf(plan, order) }
+  )
   const mode = options.stopOnError ? "default" : "outcome"
   yield* QueryPool.all(units, { concurrency, deadline, queueTimeout, mode, onEvent }).pipe(
     Effect.onExit((exit) =>
       Effect.sync(() => {
         const all = finished.flatMap((one) => (one === undefined ? [] : [one]))
-        teller.over(all, collector.report(), Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
+        teller.over(
+          all,
+          withCriticalPath(collector.report(), plan),
+          Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+        )
       })
     ),
     Effect.mapError(() => new QueryFailed())

@@ -4,7 +4,7 @@
  * @internal
  */
 import { Console, Effect, identity, Layer, Option } from "effect"
-import { Argument, Command, Flag } from "effect/cli"
+import { Command, Flag } from "effect/cli"
 import { constants } from "node:buffer"
 import { EmbeddedPostgres } from "../embedded/EmbeddedPostgres.ts"
 import type { Config } from "../pool/PgQueryPool.ts"
@@ -12,10 +12,12 @@ import * as PgQueryPool from "../pool/PgQueryPool.ts"
 import * as Query from "../query/Query.ts"
 import { UsageError } from "./CliFailure.ts"
 import { findDatabase } from "./Database.ts"
+import { planOf, withEstimates } from "./FilePlan.ts"
 import * as FileRun from "./FileRun.ts"
 import { durationFlag } from "./DurationText.ts"
 import * as Durations from "./Durations.ts"
 import { integer } from "./IntegerFlag.ts"
+import { planFlags } from "./PlanFlags.ts"
 import { readQueries } from "./QueryFiles.ts"
 import { checkModes } from "./QueryOptions.ts"
 import { forPeople, forPrograms } from "./RunOutput.ts"
@@ -27,19 +29,11 @@ import { follow } from "./UnderWay.ts"
 const defaultMaxRows = { table: 20, json: 1000 }
 
 const flags = {
-  paths: Argument.String("paths").pipe(
-    Argument.withDescription(".sql files, folders of them, or - for standard input"),
-    Argument.variadic()
-  ),
+  ...planFlags,
   url: Flag.Redacted("url").pipe(Flag.withDescription("postgres://user:password@host:5432/database"), Flag.optional),
   embedded: Flag.Boolean("embedded").pipe(
     Flag.withDescription("Start a throw-away PostgreSQL for this run"),
     Flag.withDefault(false)
-  ),
-  concurrency: integer("concurrency", 1).pipe(
-    Flag.withAlias("c"),
-    Flag.withDescription("How many queries run at once (default 5)"),
-    Flag.withDefault(5)
   ),
   onError: Flag.Literals("on-error", ["continue", "stop"]).pipe(
     Flag.withDescription("What one failure means for the others (default continue)"),
@@ -58,7 +52,7 @@ const flags = {
     Flag.optional
   ),
   queueTimeout: durationFlag("queue-timeout").pipe(
-    Flag.withDescription("Time for a query to wait for its turn"),
+    Flag.withDescription("Time for a query to wait for its turn, and what it needs"),
     Flag.optional
   ),
   deadline: durationFlag("deadline").pipe(Flag.withDescription("Time for all queries together"), Flag.optional),
@@ -86,6 +80,8 @@ const description = `${summary}
   under that, or at the top of the file for all of its queries, say how a query
   is run, and win over the flags:
 
+    -- needs: a, b     starts when these have succeeded, is skipped otherwise
+    -- tag: key=value  what --select tag:key=value finds
     -- timeout: 30s    time for it with its retries: 300ms, 30s, 5m, 2h
     -- retry: 3        retries after a lost connection, a deadlock and the like
     -- transaction     one transaction, instead of each statement by itself
@@ -98,8 +94,9 @@ const description = `${summary}
   A query is retried as a whole, and only where nothing of it is kept, unless it
   is read-only or idempotent.
 
-  Exit code: 0 all succeeded, 1 some query failed, 2 nothing was run, 130
-  interrupted. A first Ctrl-C cancels on the server, a second leaves at once.`
+  Exit code: 0 all succeeded, 1 some query failed or was skipped, 2 nothing was
+  run, 130 interrupted. A first Ctrl-C cancels on the server, a second leaves at
+  once.`
 
 /** @internal */
 export const runCommand = Command.make(
@@ -109,7 +106,8 @@ export const runCommand = Command.make(
     if (input.embedded && Option.isSome(input.url)) {
       return yield* new UsageError({ message: "--embedded and --url name two databases. Give one of them" })
     }
-    const queries = yield* readQueries(input.paths)
+    const filePlan = yield* planOf(yield* readQueries(input.paths), input.select)
+    const { queries } = filePlan
     const defaults = {
       singleTransaction: input.singleTransaction,
       readOnly: input.readOnly,
@@ -136,12 +134,15 @@ export const runCommand = Command.make(
       queueTimeout: Option.getOrUndefined(input.queueTimeout),
       deadline: Option.getOrUndefined(input.deadline),
       concurrency: Math.min(input.concurrency, queries.length),
+      order: input.order,
       stopOnError: input.onError === "stop",
       keep: input.json ? identity : (text) => shorten(text, output.stdout),
       maxRows: Option.getOrElse(input.maxRows, () => (input.json ? defaultMaxRows.json : defaultMaxRows.table))
     }
     const runOn = (config: Config, label: string) =>
-      Effect.andThen(reach(label, config), FileRun.run(queries, options, teller)).pipe(
+      reach(label, config).pipe(
+        Effect.andThen(input.order === "given" ? Effect.succeed(filePlan) : withEstimates(filePlan)),
+        Effect.flatMap((plan) => FileRun.run(plan, options, teller)),
         Effect.provide(
           Durations.layer(queries, `${label}/${config.database ?? ""}`).pipe(
             Layer.provideMerge(

@@ -8,8 +8,8 @@
 import type { Console } from "effect"
 import { QueryError } from "../query/QueryError.ts"
 import type { QueryEvent } from "../query/QueryEvent.ts"
-import type { Report } from "../query/Report.ts"
-import type { Finished, Teller } from "./FileRun.ts"
+import type { LowerBound } from "../query/Plan.ts"
+import type { Finished, RunReport, Teller } from "./FileRun.ts"
 import { placeOf } from "./FileRun.ts"
 import { excerpt } from "./SqlPlace.ts"
 import type { Screen } from "./Table.ts"
@@ -31,6 +31,10 @@ export interface Output {
 
 const plural = (count: number, thing: string): string =>
   `${count.toLocaleString("en")} ${thing}${count === 1 ? "" : "s"}`
+
+/** @internal */
+export const queryCount = (count: number): string =>
+  `${count.toLocaleString("en")} ${count === 1 ? "query" : "queries"}`
 
 /** As precise as a person needs it: 0.4 ms, 12 ms, 1.23 s, 75.0 s, 12 min 5 s. */
 export const duration = (millis: number): string => {
@@ -175,10 +179,12 @@ export const forPeople = (output: Output, quiet: boolean): Teller => {
 const cell = (text: string | null | undefined, screen: Screen): string =>
   text === null || text === undefined ? style(screen, "dim", "NULL") : toLine(text)
 
-const summary = (all: ReadonlyArray<Finished>, report: Report, screen: Screen): string => {
+const summary = (all: ReadonlyArray<Finished>, report: RunReport, screen: Screen): string => {
   const counts = ["Succeeded", "Failed", "Cancelled", "Skipped"].flatMap((outcome) => {
-    const count = all.filter((finished) => finished.report.outcome === outcome).length
-    return count === 0 ? [] : [`${count.toLocaleString("en")} ${outcome.toLowerCase()}`]
+    const ended = all.filter((finished) => finished.report.outcome === outcome)
+    return ended.length === 0
+      ? []
+      : [`${ended.length.toLocaleString("en")} ${outcome.toLowerCase()}${becauseOf(ended)}`]
   })
   const isRetried = all.some((finished) => finished.report.attempts > 1)
   const table = draw(
@@ -192,7 +198,7 @@ const summary = (all: ReadonlyArray<Finished>, report: Report, screen: Screen): 
     ],
     all.map(({ report: query, result }) => [
       toLine(query.name),
-      query.outcome.toLowerCase(),
+      `${query.outcome.toLowerCase()}${because(query.because === undefined ? [] : [query.because])}`,
       result.columns === undefined ? "" : result.rowCount.toLocaleString("en"),
       duration(query.waitedMillis),
       query.attempts === 0 ? "" : duration(query.ranMillis),
@@ -200,8 +206,54 @@ const summary = (all: ReadonlyArray<Finished>, report: Report, screen: Screen): 
     ]),
     screen
   )
-  const queries = `${all.length.toLocaleString("en")} ${all.length === 1 ? "query" : "queries"}`
-  return `${table}\n\n${queries}: ${counts.join(", ")} in ${duration(report.makespanMillis)}, ${report.concurrency} at a time`
+  const line = `${queryCount(all.length)}: ${counts.join(", ")} in ${duration(report.makespanMillis)}, ${report.concurrency} at a time`
+  // How long those that were cancelled would have taken nobody knows.
+  const isCut = all.some((finished) => finished.report.outcome === "Cancelled")
+  if (isCut || report.lowerBoundMillis === 0) return `${table}\n\n${line}`
+  const longest = report.queries.reduce((a, b) => (b.ranMillis > a.ranMillis ? b : a)).name
+  const bound = boundOf(report.binding, duration(report.lowerBoundMillis), longest, report.criticalPath, screen)
+  return `${table}\n\n${line}\n${style(screen, "dim", bound)}`
+}
+
+const mostRoots = 3
+
+const because = (roots: ReadonlyArray<string>): string => {
+  if (roots.length === 0) return ""
+  const others = roots.length - mostRoots
+  return ` because ${roots.slice(0, mostRoots).map(toLine).join(", ")}${others > 0 ? ` and ${others} more` : ""}`
+}
+
+const becauseOf = (ended: ReadonlyArray<Finished>): string => {
+  const roots = ended.flatMap(({ report }) => report.because ?? [])
+  const some = roots.length > 0 && roots.length < ended.length ? `, ${roots.length.toLocaleString("en")}` : ""
+  return some + because([...new Set(roots)])
+}
+
+const mostOfPath = 4
+
+/**
+ * What no order of the queries could have beaten, and because of what. On a terminal lines are broken between names.
+ *
+ * @internal
+ */
+export const boundOf = (
+  binding: LowerBound["binding"],
+  length: string,
+  longest: string | undefined,
+  path: ReadonlyArray<string>,
+  { width = Infinity }: Screen
+): string => {
+  const shown =
+    path.length <= mostOfPath ? path : [...path.slice(0, 2), `… (${path.length - 3} more)`, ...path.slice(-1)]
+  const names = { "longest query": longest === undefined ? [] : [longest], "critical path": shown, "total work": [] }
+  const lines = [`Lower bound ${length}: ${binding}`]
+  for (const [index, name] of names[binding].entries()) {
+    const word = index === 0 ? toLine(name) : `-> ${toLine(name)}`
+    const line = `${lines.at(-1)} ${word}`
+    if (line.length > width) lines.push(`  ${word}`)
+    else lines[lines.length - 1] = line
+  }
+  return lines.join("\n")
 }
 
 // For programs
@@ -224,9 +276,10 @@ export const forPrograms = (output: Output, quiet: boolean): Teller => {
     },
     over: (_all, report) => {
       if (separator !== ",") write(separator)
-      const { lowerBoundMillis, makespanMillis } = report
+      const { binding, criticalPath, lowerBoundMillis, makespanMillis } = report
       write(`\n  ],\n  "makespanSeconds": ${seconds(makespanMillis)},`)
-      write(`\n  "lowerBoundSeconds": ${seconds(lowerBoundMillis)}\n}\n`)
+      write(`\n  "lowerBoundSeconds": ${seconds(lowerBoundMillis)},`)
+      write(`\n  "binding": ${JSON.stringify(binding)},\n  "criticalPath": ${JSON.stringify(criticalPath)}\n}\n`)
     }
   }
 }
@@ -238,6 +291,7 @@ const writeQuery = (finished: Finished, write: Output["write"]): void => {
   const tail = {
     truncated: rowCount > rows.length,
     ...(report.outcome === "Failed" ? { error: errorDocument(finished) } : {}),
+    ...(report.because === undefined ? {} : { because: report.because }),
     waitedSeconds: seconds(report.waitedMillis),
     ranSeconds: seconds(report.ranMillis),
     attempts: report.attempts

@@ -76,7 +76,7 @@ export const parseSqlFile = (input: {
       current.statements.push(piece.statement)
       continue
     }
-    const header = readHeader(piece.text)
+    const header = readHeader(piece.text, piece.place.line)
     if (header === undefined) continue
     if (header._tag !== "Name") {
       const isBelow = piece.inside || (current !== undefined && current.statements.length > 0)
@@ -97,8 +97,11 @@ export const parseSqlFile = (input: {
   if (drafts.length === 0) return failAt(startOf(text), "EmptyFile")
   const queries: Array<SqlQuery> = []
   for (const [name, { place, settings, statements }] of drafts) {
+    // What all of a file need may be one of them.
+    const ofAll =
+      unnamed !== undefined ? ofFile : { ...ofFile, needs: ofFile.needs?.filter((need) => need.name !== name) }
     if (statements.length === 0) return failAt(place, "EmptyQuery", name)
-    queries.push({ name, file, line: place.line, settings: { ...ofFile, ...settings }, statements })
+    queries.push({ name, file, line: place.line, settings: merge(ofAll, settings), statements })
   }
   return Result.succeed({ file, text, queries })
 }
@@ -120,8 +123,19 @@ const addTo = (settings: Settings, header: Exclude<SqlHeader, { _tag: "Name" }>)
   if (header._tag === "Unknown") return ["UnknownHeader", header.text]
   const { setting, value, word } = header
   if (setting === undefined) {
-    if (word === "timeout") return ["InvalidTimeout", value]
-    return word === "retry" ? ["InvalidRetry", value] : ["HeaderWithValue", word]
+    const reason = invalid.get(word)
+    return reason === undefined ? ["HeaderWithValue", word] : [reason, value]
+  }
+  if (setting.needs !== undefined) {
+    settings.needs = [...(settings.needs ?? []), ...setting.needs]
+    return undefined
+  }
+  if (setting.tags !== undefined) {
+    const { tags } = settings
+    const again = Object.keys(setting.tags).find((key) => tags !== undefined && Object.hasOwn(tags, key))
+    if (again !== undefined) return ["DuplicateTag", again]
+    settings.tags = { ...tags, ...setting.tags }
+    return undefined
   }
   if (setting.mode !== undefined && settings.mode !== undefined && setting.mode !== settings.mode) {
     return ["ConflictingHeaders", word]
@@ -129,6 +143,25 @@ const addTo = (settings: Settings, header: Exclude<SqlHeader, { _tag: "Name" }>)
   if (Object.keys(setting).some((key) => Object.hasOwn(settings, key))) return ["DuplicateHeader", word]
   Object.assign(settings, setting)
   return undefined
+}
+
+const invalid: ReadonlyMap<string, SqlFileErrorReason> = new Map([
+  ["timeout", "InvalidTimeout"],
+  ["retry", "InvalidRetry"],
+  ["needs", "InvalidNeeds"],
+  ["tag", "InvalidTag"]
+])
+
+/** The settings of a query, on top of those of its file. */
+const merge = (ofFile: Settings, own: Settings): SqlSettings => {
+  const { needs: _needs, tags: _tags, ...others } = { ...ofFile, ...own }
+  const needs = [...(ofFile.needs ?? []), ...(own.needs ?? [])]
+  const tags = { ...ofFile.tags, ...own.tags }
+  return {
+    ...others,
+    ...(needs.length === 0 ? {} : { needs }),
+    ...(Object.keys(tags).length === 0 ? {} : { tags })
+  }
 }
 
 /** Below the first statement, only what can be nothing but a setting is one: it would do nothing there. */

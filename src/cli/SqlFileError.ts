@@ -27,8 +27,11 @@ const Reason = Schema.Literals([
   "UnknownHeader",
   "InvalidTimeout",
   "InvalidRetry",
+  "InvalidNeeds",
+  "InvalidTag",
   "HeaderWithValue",
   "DuplicateHeader",
+  "DuplicateTag",
   "ConflictingHeaders",
   "MisplacedHeader"
 ])
@@ -68,8 +71,11 @@ const sentences: { readonly [R in SqlFileErrorReason]: (subject: string) => stri
   InvalidTimeout: (value) => `invalid timeout "${value}": write ${durationHint} after \`-- timeout:\``,
   InvalidRetry: (value) =>
     `invalid retry "${value}": write how often to try again at most, such as 3, after \`-- retry:\``,
+  InvalidNeeds: (value) => `invalid needs "${value}": write names of queries, separated by commas, after \`-- needs:\``,
+  InvalidTag: (value) => `invalid tag "${value}": write key=value after \`-- tag:\``,
   HeaderWithValue: (word) => `header \`${word}\` with a value: write \`-- ${word}\` alone`,
   DuplicateHeader: (word) => `second header \`${word}\`: remove one of them`,
+  DuplicateTag: (key) => `second tag \`${key}\`: remove one of them`,
   ConflictingHeaders: () => "conflicting headers `transaction` and `read-only`: remove one of them",
   MisplacedHeader: (word) =>
     `header \`${word}\` below a statement, where it does nothing: move it up, under the \`-- name:\` line or to the top of the file`

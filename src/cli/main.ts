@@ -9,6 +9,7 @@ import { Cause, Console, Effect, Exit, Layer, Logger, Runtime } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import { exitCode, QueryFailed, sayable } from "./CliFailure.ts"
 import { demoCommand } from "./DemoCommand.ts"
+import { planCommand } from "./PlanCommand.ts"
 import { runCommand } from "./RunCommand.ts"
 import { runMain, stop } from "./Signals.ts"
 import { underWay } from "./UnderWay.ts"
@@ -16,7 +17,7 @@ import { version } from "./version.ts"
 
 const querypool = Command.make("querypool").pipe(
   Command.withDescription("Many PostgreSQL queries at once"),
-  Command.withSubcommands([runCommand, demoCommand])
+  Command.withSubcommands([runCommand, planCommand, demoCommand])
 )
 
 const say = (message: string) => Console.error(`querypool: ${sayable(message)}`)

@@ -11,7 +11,7 @@
  *
  * Connections to the server: at most `maxConnections`, one more for each run with a snapshot and for each
  * `PgClient.listen`, one that controls the others while a cancel needs it, and a short-lived one for each cancel under
- * way.
+ * way and for each lost COMMIT that is looked up.
  *
  * @since 0.1.0
  */
@@ -292,10 +292,10 @@ const make = Effect.fnUntraced(function* (config: Config) {
 
 /** A run's snapshot is its pool's: another's names a moment of another database. */
 const joinable = (snapshot: Effect.Effect<Snapshot, SqlError>): Effect.Effect<PgSnapshot.PgSnapshot, SqlError> =>
-  Effect.flatMap(snapshot, (taken) =>
-    taken instanceof PgSnapshot.PgSnapshot
-      ? Effect.succeed(taken)
-      : Effect.die(new Error("The snapshot was taken by a pool of another kind"))
+  Effect.filterOrElse(
+    snapshot,
+    (taken) => taken instanceof PgSnapshot.PgSnapshot,
+    () => Effect.die(new Error("The snapshot was taken by a pool of another kind"))
   )
 
 /** A query by its name alone: its transaction says what it may do. */

@@ -203,9 +203,10 @@ export const criticalPath = (
   plan.needs.forEach((places, index) => {
     for (const need of places) dependents[need]?.push(index)
   })
+  // What takes no time is no part of it.
   const longestOf = (places: ReadonlyArray<number>): number | undefined =>
     places.reduce<number | undefined>(
-      (best, place) => (best === undefined || (remaining[place] ?? 0) > (remaining[best] ?? 0) ? place : best),
+      (best, place) => ((remaining[place] ?? 0) > (best === undefined ? 0 : (remaining[best] ?? 0)) ? place : best),
       undefined
     )
   const names: Array<string> = []

@@ -251,7 +251,8 @@ export const stream = <S extends Schema.Constraint>(
 
 /**
  * What can be said of a stream of rows. There is no retry: rows that were given cannot be taken back; and no timeout:
- * how long a stream takes is its reader's choice (`Stream.timeout` bounds the wait for a row).
+ * how long a stream takes is its reader's choice. `Effect.timeout` around what reads it bounds that; `Stream.timeout`
+ * would end the rows without an error, as if there were no more.
  *
  * @since 0.1.0
  */

@@ -287,16 +287,38 @@ export const stream = <Q extends AnyEffect, E2 = never, R2 = never>(
   Effect.Services<Q> | R2 | QueryPool
 > =>
   Stream.unwrap(
-    Effect.map(openRun(options, Infinity), ({ pool, run }) =>
+    Effect.gen(function* () {
+      const { pool, run } = yield* openRun(options, Infinity)
       // The source does not belong to the run: were it itself a query's rows, it would hold the slot its queries need.
-      mapWithWorkers(
-        toStream(queries),
-        (query) => Effect.map(toOutcome(memberOf(pool, run, query)), (outcome) => ({ query, outcome })),
-        run.workers,
-        { ordered: options?.preserveOrder === true }
-      ).pipe(Stream.concat(Stream.fromEffectDrain(Effect.suspend(() => faultOf(run)))))
-    )
+      const source = Stream.provideContext(toStream(queries), yield* Effect.context<R2>())
+      return mapWithWorkers(source, () => handsOf<Q>(pool, run), run.workers, {
+        ordered: options?.preserveOrder === true
+      }).pipe(
+        // A query's body stands outside of the run: a query of another pool in it must not wait for a second slot.
+        Stream.provideService(CurrentRun, undefined),
+        Stream.concat(Stream.fromEffectDrain(Effect.suspend(() => faultOf(run))))
+      )
+    })
   )
+
+/** What a worker of a stream does with each effect. */
+const handsOf = <Q extends AnyEffect>(pool: QueryPool["Service"], run: Run) => {
+  type Result = { readonly query: Q; readonly outcome: Outcome.Outcome<Effect.Success<Q>, Effect.Error<Q>> }
+  let holdsSlot = false
+  return {
+    work: (query: Q): Effect.Effect<Result, never, Effect.Services<Q>> => {
+      holdsSlot = isQuery(query) && Attempts.isPlain(query, run) && run.slots.tryTake()
+      return Effect.matchCauseEffect(memberOf(pool, run, query, holdsSlot), {
+        onSuccess: (value) => Effect.succeed({ query, outcome: Outcome.succeeded(value) }),
+        onFailure: (cause) => Effect.map(outcomeOf(cause), (outcome) => ({ query, outcome }))
+      })
+    },
+    done: (): void => {
+      if (holdsSlot) run.slots.give()
+      holdsSlot = false
+    }
+  }
+}
 
 /** Values as they are: the first failure is the failure of the run. */
 const values: Mode = { step: identity, hasSucceeded: () => true }
@@ -384,20 +406,24 @@ const openRun = Effect.fnUntraced(function* (options: RunOptions | undefined, me
 const toOutcome = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Outcome.Outcome<A, E>, never, R> =>
   Effect.matchCauseEffect(effect, {
     onSuccess: (value) => Effect.succeed(Outcome.succeeded(value)),
-    onFailure: (cause) => {
-      const outcome = Outcome.fromCause(cause)
-      return outcome === undefined
-        ? Effect.failCause(Cause.fromReasons(cause.reasons.filter(Cause.isDieReason)))
-        : Effect.succeed(outcome)
-    }
+    onFailure: outcomeOf
   })
 
+const outcomeOf = <E>(cause: Cause.Cause<E>): Effect.Effect<Outcome.Outcome<never, E>> => {
+  const outcome = Outcome.fromCause(cause)
+  return outcome === undefined
+    ? Effect.failCause(Cause.fromReasons(cause.reasons.filter(Cause.isDieReason)))
+    : Effect.succeed(outcome)
+}
+
 /** A member as a part of the run. */
-const memberOf = <Q extends AnyEffect>(pool: QueryPool["Service"], run: Run, member: Q) =>
+const memberOf = <Q extends AnyEffect>(pool: QueryPool["Service"], run: Run, member: Q, holdsSlot: boolean) =>
   // The types of an effect whose own type is a parameter have to be named.
-  (isQuery(member)
-    ? Effect.provideService(member[QueryTypeId](pool, run, false), CurrentRun, undefined)
-    : inside(run, member)) as Effect.Effect<Effect.Success<Q>, Effect.Error<Q>, Effect.Services<Q>>
+  (isQuery(member) ? member[QueryTypeId](pool, run, holdsSlot) : inside(run, member)) as Effect.Effect<
+    Effect.Success<Q>,
+    Effect.Error<Q>,
+    Effect.Services<Q>
+  >
 
 const toStream = <Q, E, R>(
   queries: Iterable<Q> | AsyncIterable<Q> | Stream.Stream<Q, E, R>

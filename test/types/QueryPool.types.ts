@@ -171,6 +171,12 @@ expect<Equals<typeof ofReportByName, Effect.Effect<Report.Report, never, Tenant 
 const ofReportOfSet = QueryPool.report(new Set([count]))
 expect<Equals<typeof ofReportOfSet, Effect.Effect<Report.Report, never, Pool>>>()
 
+const longestFirst = QueryPool.report([user], { order: "longest-first" })
+expect<Equals<typeof longestFirst, Effect.Effect<Report.Report, never, Tenant | Pool>>>()
+
+const inOrder = QueryPool.all([count], { order: "longest-first", mode: "outcome" })
+expect<Equals<typeof inOrder, Effect.Effect<[Outcome.Outcome<number, Failure>], never, Pool>>>()
+
 // ---- stream -----------------------------------------------------------------------------------------------------------
 
 interface Ended<Q, A, E> {
@@ -245,3 +251,9 @@ accept(QueryPool.report([user], { parallelism: 2 }))
 accept(QueryPool.stream([user], { mode: "outcome" }))
 // @ts-expect-error -- no such option
 accept(QueryPool.stream([user], { parallelism: 2 }))
+// @ts-expect-error -- no such order
+accept(QueryPool.all([user], { order: "shortest-first" }))
+// @ts-expect-error -- the queries of a stream are not known before it
+accept(QueryPool.stream([user], { order: "longest-first" }))
+// @ts-expect-error -- what needs what is said by composing effects
+accept(QueryPool.all([user], { needs: {} }))

@@ -131,6 +131,7 @@ interface QueryDocument {
     readonly line: number | null
     readonly column: number | null
   }
+  readonly because?: string
   readonly waitedSeconds: number
   readonly ranSeconds: number
   readonly attempts: number
@@ -140,6 +141,8 @@ export interface Document {
   readonly queries: ReadonlyArray<QueryDocument>
   readonly makespanSeconds: number
   readonly lowerBoundSeconds: number
+  readonly binding: string
+  readonly criticalPath: ReadonlyArray<string>
 }
 
 export const documentOf = ({ stdout }: Pick<Ended, "stdout">): Document => JSON.parse(stdout)

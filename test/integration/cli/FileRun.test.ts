@@ -1,5 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, identity, Result } from "effect"
+import { planOf } from "../../../src/cli/FilePlan.ts"
 import * as FileRun from "../../../src/cli/FileRun.ts"
 import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 import { shorten } from "../../../src/cli/Table.ts"
@@ -8,6 +9,8 @@ import { databaseUrl, documentOf, firstRowsOf, outcomesOf, run, runJson, start }
 
 const isWaiting = (word: string) => (backend: Pg.Backend) =>
   backend.wait === "Lock:advisory" && backend.query.includes(word)
+
+const write = (name: string) => `insert into seen (name) values ('${name}')`
 
 layer(Pg.layer("FileRun"), { excludeTestServices: true })("a run of queries from files", (it) => {
   it.effect("gives each query a clean session, whatever the one before did to it", () =>
@@ -200,6 +203,103 @@ layer(Pg.layer("FileRun"), { excludeTestServices: true })("a run of queries from
     })
   )
 
+  it.effect("runs each query after those that it needs, and goes on with what does not need one that failed", () =>
+    Effect.gen(function* () {
+      const { observer } = yield* Pg.Pg
+      yield* observer.rows("create table seen (name text, at int generated always as identity)")
+      const sql = `
+        -- name: report
+        -- needs: users, orders
+        ${write("report")}; select string_agg(name, ' ' order by at) as before from seen;
+        -- name: summary
+        -- needs: report, broken
+        ${write("summary")};
+        -- name: last
+        -- needs: summary
+        ${write("last")};
+        -- name: orders
+        -- needs: load
+        ${write("orders")};
+        -- name: users
+        -- needs: load
+        ${write("users")};
+        -- name: broken
+        -- needs: users
+        select 1 / 0;
+        -- name: load
+        ${write("load")};`
+      const { code, document } = yield* runJson(sql, ["--concurrency", "3"])
+      assert.deepStrictEqual(outcomesOf(document), {
+        report: "succeeded",
+        summary: "skipped",
+        last: "skipped",
+        orders: "succeeded",
+        users: "succeeded",
+        broken: "failed",
+        load: "succeeded"
+      })
+      assert.match(String(document.queries[0]?.rows[0]?.["before"]), /^load (users orders|orders users) report$/)
+      assert.strictEqual(yield* observer.value("select count(*)::int from seen"), 4)
+      assert.deepStrictEqual(
+        document.queries.map(({ because }) => because),
+        [undefined, "broken", "broken", undefined, undefined, undefined, undefined]
+      )
+      assert.deepInclude(document.queries[1], { attempts: 0, ranSeconds: 0, rows: [] })
+      assert.include(["longest query", "critical path", "total work"], document.binding)
+      assert.strictEqual(document.criticalPath[0], "load")
+      assert.isAtMost(document.lowerBoundSeconds, document.makespanSeconds)
+      assert.strictEqual(code, 1)
+    })
+  )
+
+  it.effect("has a lower bound by what its queries needed, and says so", () =>
+    Effect.gen(function* () {
+      const sql = `
+        -- name: second
+        -- needs: first
+        select pg_sleep(0.2);
+        -- name: first
+        select pg_sleep(0.2);
+        -- name: aside
+        select pg_sleep(0.3)`
+      const [{ code, document }, { stdout }] = yield* Effect.all([runJson(sql), run(sql)], { concurrency: 2 })
+      assert.strictEqual(document.binding, "critical path")
+      assert.deepStrictEqual(document.criticalPath, ["first", "second"])
+      assert.isAtLeast(document.lowerBoundSeconds, 0.4)
+      assert.isAtMost(document.lowerBoundSeconds, document.makespanSeconds)
+      assert.match(stdout, /\nLower bound \d+ ms: critical path first -> second\n$/)
+      assert.strictEqual(code, 0)
+    })
+  )
+
+  it.effect("tells with --on-error stop those that needed the one that failed from the others", () =>
+    Effect.gen(function* () {
+      const sql = `
+        -- name: fails
+        select 1 / 0;
+        -- name: after
+        -- needs: fails
+        select 1;
+        -- name: other
+        select 1;`
+      const args = ["--on-error", "stop", "--concurrency", "1"]
+      const [{ code, document }, { stdout }] = yield* Effect.all([runJson(sql, args), run(sql, args)], {
+        concurrency: 2
+      })
+      assert.deepStrictEqual(
+        document.queries.map(({ because, name, outcome }) => [name, outcome, because]),
+        [
+          ["fails", "failed", undefined],
+          ["after", "skipped", "fails"],
+          ["other", "skipped", undefined]
+        ]
+      )
+      assert.match(stdout, /^after {2}skipped because fails /m)
+      assert.match(stdout, /^3 queries: 1 failed, 2 skipped, 1 because fails in /m)
+      assert.strictEqual(code, 1)
+    })
+  )
+
   it.effect("fails no query but the one whose backend is ended, with a reason", () =>
     Effect.gen(function* () {
       const { observer } = yield* Pg.Pg
@@ -268,10 +368,12 @@ layer(Pg.layer("FileRun"), { excludeTestServices: true })("a run of queries from
       const source = Result.getOrThrow(parseSqlFile({ file: "a.sql", defaultName: "a", text }))
       const lengthsWith = Effect.fnUntraced(function* (keep: FileRun.Options["keep"]) {
         let lengths: ReadonlyArray<ReadonlyArray<number | undefined>> = []
+        const queries = source.queries.map((query) => ({ ...query, source }))
         yield* FileRun.run(
-          source.queries.map((query) => ({ ...query, source })),
+          yield* planOf(queries, []),
           {
             concurrency: 1,
+            order: "given",
             stopOnError: false,
             singleTransaction: false,
             readOnly: false,

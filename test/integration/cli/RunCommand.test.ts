@@ -8,7 +8,7 @@ import { waitUntil } from "../../support/waitUntil.ts"
 import type { Ended, Options } from "./Command.ts"
 import { databaseUrl, documentOf, querypool, start } from "./Command.ts"
 
-/** Nothing but one line that says what is wrong, and nothing that only a programmer reads. */
+/** Nothing but what is wrong, in a line, and nothing that only a programmer reads. */
 const assertRefused = ({ code, stderr, stdout }: Ended, expected: string | RegExp): void => {
   assert.strictEqual(stdout, "")
   if (typeof expected === "string") assert.strictEqual(stderr, `querypool: ${expected}\n`)
@@ -77,6 +77,31 @@ describe("a command line that cannot be followed", () => {
           '<stdin>:1: the header `transaction` of query "a" contradicts --read-only. Remove one of them',
           { stdin: "-- name: a\n-- transaction\nselect 1" }
         ],
+        [
+          ["run", "-", "--embedded"],
+          '<stdin>:2: query "a" needs "lod", which is no query of this run. Did you mean "load"?',
+          { stdin: "-- name: a\n-- needs: lod\nselect 1;\n-- name: load\nselect 1" }
+        ],
+        [
+          ["run", "-", "--embedded"],
+          "Queries need each other in a circle, so none of them can start. Remove one of these needs:\n" +
+            "  <stdin>:2: a needs b\n  <stdin>:6: b needs a",
+          { stdin: "-- name: a\n-- needs: b\nselect 1;\n-- name: b\n-- Prose.\n-- needs: a\nselect 1" }
+        ],
+        [
+          ["run", "-", "--embedded", "--select", "b*"],
+          '--select "b*": no query has such a name. There are: a, c/d',
+          { stdin: "-- name: a\nselect 1;\n-- name: c/d\nselect 1" }
+        ],
+        [
+          ["run", "-", "--embedded", "--select", "tag:x=2"],
+          '--select "tag:x=2": no query has such a tag. There are: tag:x=1',
+          { stdin: "-- tag: x=1\n-- name: a\nselect 1;\n-- name: b\nselect 1" }
+        ],
+        [
+          ["run", "-", "--order", "shortest"],
+          'Invalid value for flag --order: "shortest". Expected: "given" | "longest-first"'
+        ],
         [["run", "-", "--colour"], /^querypool: Unrecognized flag: --colour in command querypool run\n/],
         [["rnu"], /^querypool: Unknown subcommand "rnu" for "querypool"\n\n {2}Did you mean this\?\n {4}run\n$/],
         [["\u001b[31m"], /^querypool: Unknown subcommand "\\u001b\[31m"/]
@@ -97,6 +122,9 @@ describe("a command line that cannot be followed", () => {
         "--concurrency, -c",
         "(default 5)",
         "--on-error",
+        "--select",
+        "--order",
+        "-- needs: a, b",
         "--read-only",
         "--timeout duration",
         "--queue-timeout",
@@ -109,7 +137,7 @@ describe("a command line that cannot be followed", () => {
       ]) {
         assert.include(run.stdout, word)
       }
-      assert.match(bare.stdout, /run .*\n.*demo /)
+      assert.match(bare.stdout, /run .*\n.*plan .*\n.*demo /)
       const manifest: { readonly version: string } = JSON.parse(
         readFileSync(new URL("../../../package.json", import.meta.url), "utf8")
       )

@@ -150,6 +150,7 @@ layer(Pg.layer("RunOutput"), { excludeTestServices: true })("what a run shows", 
           ["thorough", "failed", "T", "T"],
           [""],
           ["5 queries: 3 succeeded, 2 failed in T, 1 at a time"],
+          ["Lower bound T: total work"],
           [""]
         ]
       )

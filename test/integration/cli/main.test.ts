@@ -77,6 +77,20 @@ layer(Pg.layer("main"), { excludeTestServices: true })("a run that is stopped", 
       }).pipe(Effect.scoped)
   )
 
+  it.effect("by kill -9, when it can ask for nothing any more, leaves nothing running on the server either", () =>
+    Effect.gen(function* () {
+      const { observer } = yield* Pg.Pg
+      const running = yield* start(["run", "-", "--concurrency", "3"], {
+        stdin: sql,
+        env: { DATABASE_URL: yield* databaseUrl }
+      })
+      yield* underWay
+      running.signal("SIGKILL")
+      yield* observer.gone
+      assert.strictEqual(yield* observer.value("select count(*)::int from account where id > 1000000"), 0)
+    }).pipe(Effect.scoped)
+  )
+
   /** Whose first result comes when the others run, and the lock is released. */
   const withHeldResult = `-- name: held\nselect pg_advisory_xact_lock(1);\n${sql}`
 

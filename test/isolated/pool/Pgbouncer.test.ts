@@ -194,6 +194,22 @@ describe.skipIf(isMissing)("behind pgbouncer", () => {
         })
       )
 
+      it.effect("needs one session more than it has connections, for the one that controls them", () =>
+        Effect.gen(function* () {
+          const both = QueryPool.all([bystander, bystander], { mode: "outcome" })
+          const config = { maxConnections: 2, connectTimeout: "300 millis" } as const
+          const enough = yield* start("session", config, 3)
+          for (const outcome of yield* Effect.provide(both, enough.services))
+            assert.strictEqual(outcome._tag, "Succeeded")
+          const tooFew = yield* start("session", config, 2)
+          const outcomes = yield* Effect.provide(both, tooFew.services)
+          const reasons = outcomes.map((outcome) =>
+            outcome._tag === "Failed" ? outcome.error.reason._tag : outcome._tag
+          )
+          assert.deepStrictEqual(reasons.toSorted(), ["ConnectFailed", "Succeeded"])
+        })
+      )
+
       it.effect("stops twenty statements at once, and no other", () =>
         Effect.gen(function* () {
           const { server, services } = yield* start("session", { maxConnections: 30, cancelGrace: "1 minute" })

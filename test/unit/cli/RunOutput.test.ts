@@ -1,12 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { PgTypes } from "@effect/sql-pg"
 import { Result } from "effect"
-import type { FileResult, Finished, Teller } from "../../../src/cli/FileRun.ts"
-import { duration, forPeople, forPrograms } from "../../../src/cli/RunOutput.ts"
+import type { FileResult, Finished, RunReport, Teller } from "../../../src/cli/FileRun.ts"
+import { boundOf, duration, forPeople, forPrograms } from "../../../src/cli/RunOutput.ts"
 import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 import { ConnectionLost, QueryError, QueueTimeout, Rejected, TimedOut, TooBusy } from "../../../src/query/QueryError.ts"
 import type { QueryEvent } from "../../../src/query/QueryEvent.ts"
-import type { QueryReport, Report } from "../../../src/query/Report.ts"
+import type { QueryReport } from "../../../src/query/Report.ts"
 
 const { OID } = PgTypes
 
@@ -63,13 +63,14 @@ const finished = (
   }
 }
 
-const runOf = (...all: ReadonlyArray<Finished>): Report => ({
+const runOf = (...all: ReadonlyArray<Finished>): RunReport => ({
   queries: all.map(({ report }) => report),
   failures: [],
   concurrency: 2,
   makespanMillis: 1234.5,
   lowerBoundMillis: 12.4,
   binding: "longest query",
+  criticalPath: ["books"],
   efficiency: 0.01
 })
 
@@ -150,6 +151,19 @@ const skipped = finished(
   { outcome: "Skipped", attempts: 0, ranMillis: 0, waitedMillis: 80_000 }
 )
 
+const skippedBecause = (name: string, root: string) =>
+  finished(
+    `-- name: ${name}\nselect 1`,
+    { statement: undefined },
+    { outcome: "Skipped", because: root, attempts: 0, ranMillis: 0, waitedMillis: 1 }
+  )
+
+/** The last query, and what stands below the table. */
+const lastLines = (all: ReadonlyArray<Finished>) => toPeople(all).split("\n").slice(-5)
+
+const bound = (binding: RunReport["binding"], ...names: ReadonlyArray<string>) =>
+  boundOf(binding, "2.0 s", names[0], names, { width: undefined, color: false })
+
 const failing = (error: QueryError, attempts: number) =>
   toPeople([finished("-- name: a\nselect 1", {}, { outcome: "Failed", error, attempts })])
 
@@ -172,7 +186,49 @@ describe("people are told", () => {
       "late    skipped           80.0 s",
       "",
       "3 queries: 2 succeeded, 1 skipped in 1.23 s, 2 at a time",
+      "Lower bound 12 ms: longest query books",
       ""
+    ])
+  })
+
+  it("of one that was skipped because it needs another, which that is, and how many there were", () => {
+    assert.deepStrictEqual(lastLines([insert, skippedBecause("after", "bad")]), [
+      "after   skipped because bad        1.0 ms",
+      "",
+      "2 queries: 1 succeeded, 1 skipped because bad in 1.23 s, 2 at a time",
+      "Lower bound 12 ms: longest query insert",
+      ""
+    ])
+    const some = [skipped, skippedBecause("after", "bad"), skippedBecause("later", "bad")]
+    assert.strictEqual(lastLines(some)[2], "3 queries: 3 skipped, 2 because bad in 1.23 s, 2 at a time")
+    const many = ["a", "b", "c", "d", "e"].map((root, index) => skippedBecause(`q${index}`, `${root}\u001b`))
+    assert.strictEqual(
+      lastLines(many)[2],
+      "5 queries: 5 skipped because a\\u001b, b\\u001b, c\\u001b and 2 more in 1.23 s, 2 at a time"
+    )
+  })
+
+  it("of no lower bound where queries were cancelled, of which nobody knows how long they would have taken", () => {
+    const cancelled = finished("-- name: slow\nselect 1", {}, { outcome: "Cancelled" })
+    const [line, end] = toPeople([insert, cancelled]).split("\n").slice(-2)
+    assert.deepStrictEqual([line, end], ["2 queries: 1 succeeded, 1 cancelled in 1.23 s, 2 at a time", ""])
+  })
+
+  it("of what binds, with the names that are meant", () => {
+    assert.strictEqual(bound("longest query", "a\n"), "Lower bound 2.0 s: longest query a\\n")
+    assert.strictEqual(bound("total work", "a"), "Lower bound 2.0 s: total work")
+    assert.strictEqual(bound("critical path", "a", "b"), "Lower bound 2.0 s: critical path a -> b")
+    assert.strictEqual(
+      bound("critical path", "a", "b", "c", "d", "e"),
+      "Lower bound 2.0 s: critical path a -> b -> … (2 more) -> e"
+    )
+  })
+
+  it("of what binds in lines that fit their terminal", () => {
+    const path = ["a/first", "b/second", "c/third"]
+    assert.deepStrictEqual(boundOf("critical path", "2.0 s", "x", path, { width: 55, color: false }).split("\n"), [
+      "Lower bound 2.0 s: critical path a/first -> b/second",
+      "  -> c/third"
     ])
   })
 
@@ -222,7 +278,7 @@ describe("people are told", () => {
 
   it("of the attempts of each query where any took more than one", () => {
     const retried = { ...insert, report: { ...insert.report, attempts: 2 } }
-    const rows = toPeople([books, retried]).split("\n").slice(-6, -3)
+    const rows = toPeople([books, retried]).split("\n").slice(-7, -4)
     assert.deepStrictEqual(
       rows.map((row) => row.split(/ {2,}/).at(-1)),
       ["────────", "1", "2"]
@@ -364,8 +420,15 @@ describe("programs are told", () => {
         { name: "late", outcome: "skipped", ...base, waitedSeconds: 80, ranSeconds: 0, attempts: 0 }
       ],
       makespanSeconds: 1.2345,
-      lowerBoundSeconds: 0.0124
+      lowerBoundSeconds: 0.0124,
+      binding: "longest query",
+      criticalPath: ["books"]
     })
+  })
+
+  it("of one that was skipped because it needs another, which that is", () => {
+    const after = finished("-- name: after\nselect 1", {}, { outcome: "Skipped", because: "bad", attempts: 0 })
+    assert.deepInclude(JSON.parse(toPrograms([after])).queries[0], { outcome: "skipped", because: "bad" })
   })
 
   it("the command of a query that gave one", () => {
@@ -376,7 +439,9 @@ describe("programs are told", () => {
     assert.deepStrictEqual(JSON.parse(toPrograms([])), {
       queries: [],
       makespanSeconds: 1.2345,
-      lowerBoundSeconds: 0.0124
+      lowerBoundSeconds: 0.0124,
+      binding: "longest query",
+      criticalPath: ["books"]
     })
   })
 

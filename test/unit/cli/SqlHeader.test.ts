@@ -64,6 +64,52 @@ describe("header lines", () => {
   })
 })
 
+describe("needs and tags", () => {
+  it("stand in as many lines as they need, and those of a query come on top of those of its file", () => {
+    assert.deepStrictEqual(
+      settingsOf(`-- needs: setup
+        -- tag: team=library, tier=1
+        -- name: a
+        -- needs: b, import/people
+        -- needs:some other.file
+        -- tag: tier=2
+        -- tag: owner = Ada Lovelace = me
+        select 1;
+        -- name: b
+        select 2`),
+      {
+        a: {
+          needs: [
+            { name: "setup", line: 1 },
+            { name: "b", line: 4 },
+            { name: "import/people", line: 4 },
+            { name: "some other.file", line: 5 }
+          ],
+          tags: { team: "library", tier: "2", owner: "Ada Lovelace = me" }
+        },
+        b: { needs: [{ name: "setup", line: 1 }], tags: { team: "library", tier: "1" } }
+      }
+    )
+  })
+
+  it("of a file may name one of its queries, which does not need itself because of that", () => {
+    assert.deepStrictEqual(settingsOf("-- needs: a\n-- name: a\nselect 1;\n-- name: b\nselect 2"), {
+      a: {},
+      b: { needs: [{ name: "a", line: 1 }] }
+    })
+    // The one query of a file without names is what all of the file is.
+    assert.deepStrictEqual(settingsOf("-- needs: q\nselect 1"), { q: { needs: [{ name: "q", line: 1 }] } })
+  })
+
+  it("are nothing but words to the language", () => {
+    const { tags } = settingsOf("-- tag: __proto__=x, constructor=y\nselect 1")["q"] ?? {}
+    assert.deepStrictEqual(Object.entries(tags ?? {}), [
+      ["__proto__", "x"],
+      ["constructor", "y"]
+    ])
+  })
+})
+
 describe("prose stays prose:", () => {
   it.each([
     "-- A sentence.",
@@ -78,6 +124,13 @@ describe("prose stays prose:", () => {
     "-- transaction of a whole day",
     "-- read only the first rows",
     "-- Timeout: none",
+    "-- Needs: nothing",
+    "-- needs",
+    "-- tag",
+    "-- tags",
+    "-- tax",
+    "-- seeds",
+    "-- tag table",
     "-- Transaction",
     "-- ----------",
     "--",
@@ -110,12 +163,21 @@ describe("a header is refused, with its line and what to write,", () => {
     ["-- timeout 3s", "Unknown header `timeout 3s`. Did you mean `timeout: 3s`?"],
     [
       "-- author: me",
-      "Unknown header `author`. Known are name, timeout, retry, transaction, read-only, idempotent. " +
+      "Unknown header `author`. Known are name, timeout, retry, transaction, read-only, idempotent, needs, tag. " +
         "A comment that is no header begins with a capital letter"
     ],
     ["-- timeout: 3", 'invalid timeout "3": write a duration such as 300ms, 30s, 5m or 2h after `-- timeout:`'],
     ["-- timeout", 'invalid timeout "": write a duration such as 300ms, 30s, 5m or 2h after `-- timeout:`'],
     ["-- retry: -1", 'invalid retry "-1": write how often to try again at most, such as 3, after `-- retry:`'],
+    ["-- needs: ", 'invalid needs "": write names of queries, separated by commas, after `-- needs:`'],
+    ["-- needs: a,, b", 'invalid needs "a,, b": write names of queries, separated by commas, after `-- needs:`'],
+    ["-- need: a", "Unknown header `need`. Did you mean `needs`?"],
+    ["-- needs load", "Unknown header `needs load`. Did you mean `needs: load`?"],
+    ["-- tags: a=b", "Unknown header `tags`. Did you mean `tag`?"],
+    ["-- tag: nightly", 'invalid tag "nightly": write key=value after `-- tag:`'],
+    ["-- tag: a b=c", 'invalid tag "a b=c": write key=value after `-- tag:`'],
+    ["-- tag: a=1, a=2", 'invalid tag "a=1, a=2": write key=value after `-- tag:`'],
+    ["-- tag: a=1\n-- tag: b=2, a=1", "second tag `a`: remove one of them", 3],
     ["-- transaction: yes", "header `transaction` with a value: write `-- transaction` alone"],
     ["-- read-only\n-- transaction", "conflicting headers `transaction` and `read-only`: remove one of them", 3],
     ["-- retry: 1\n-- timeout: 1s\n-- retry: 2", "second header `retry`: remove one of them", 4],
@@ -127,6 +189,8 @@ describe("a header is refused, with its line and what to write,", () => {
 
   it("also where it would do nothing: below a statement, or inside of it", () => {
     assert.strictEqual(messageOf("select 1;\n-- timeout: 3s\nselect 2"), misplaced("timeout", 2))
+    assert.strictEqual(messageOf("select 1;\n-- needs: a\nselect 2"), misplaced("needs", 2))
+    assert.strictEqual(messageOf("select 1;\n-- tag: a=b"), misplaced("tag", 2))
     assert.strictEqual(messageOf("-- name: x\nselect 1\n-- read-only"), misplaced("read-only", 3))
     assert.strictEqual(messageOf("-- name: x\nselect 1;\n\n-- retry: 1\n-- name: y\nselect 2"), misplaced("retry", 4))
   })
@@ -145,12 +209,14 @@ const lines = Schema.Literals([
   "-- transaction\n",
   "-- read-only\n",
   "-- idempotent\n",
+  "-- needs: y\n",
+  "-- tag: z=1\n",
   "-- Prose.\n",
   "/* block */\n",
   "\n"
 ])
 
-const isSetting = (line: string) => /^-- [tri]/.test(line)
+const isSetting = (line: string) => /^-- ([tri]|needs)/.test(line)
 
 it.prop(
   "never loses a header: it is a setting of the query or the file is refused",
@@ -166,7 +232,11 @@ it.prop(
     const words = above.filter(isSetting).map((line) => line.slice(3).replace(/[:\n].*$/s, ""))
     // A query's mode wins over that of its file.
     const modes = words.filter((word) => word === "transaction" || word === "read-only").slice(-1)
-    const others = new Set(words.filter((word) => word !== "transaction" && word !== "read-only"))
+    const others = new Set(
+      words
+        .filter((word) => word !== "transaction" && word !== "read-only")
+        .map((word) => (word === "tag" ? "tags" : word))
+    )
     const keys = Object.keys(parsed.success.queries[0]?.settings ?? {})
     assert.sameMembers(keys, [...others, ...(modes.length === 0 ? [] : ["mode"])])
   },

@@ -1,16 +1,54 @@
-import { readFileSync } from "node:fs"
+import { Duration, Result } from "effect"
+import { readdirSync, readFileSync } from "node:fs"
 import { assert, describe, it } from "vitest"
+import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 
-const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.meta.url), "utf8")
+const root = new URL("../../../", import.meta.url)
+const read = (path: string) => readFileSync(new URL(path, root), "utf8")
+const readme = read("README.md")
+
+const blocks = (language: string): ReadonlyArray<string> =>
+  [...readme.matchAll(/^```(\w+)\n([^]*?)\n```$/gm)].flatMap(([, of, text = ""]) => (of === language ? [text] : []))
 
 describe("README", () => {
   it("shows the first example, which is run with its output asserted", () => {
-    assert.include(read("README.md"), read("examples/01-many-queries.ts").trim())
+    assert.include(readme, read("examples/01-many-queries.ts").trim())
+  })
+
+  it("shows no program that is not a part of such an example", () => {
+    const examples = readdirSync(new URL("examples", root))
+      .filter((name) => /^\d\d-.*\.ts$/.test(name))
+      .map((name) => read(`examples/${name}`))
+    assert.isAtLeast(blocks("ts").length, 2)
+    for (const block of blocks("ts"))
+      assert.isTrue(
+        examples.some((text) => text.includes(block)),
+        block
+      )
+  })
+
+  it("shows header lines that mean what they say", () => {
+    const [text = ""] = blocks("sql")
+    const { queries } = Result.getOrThrow(parseSqlFile({ file: "README.md", defaultName: "README", text }))
+    assert.deepStrictEqual(
+      queries.map(({ name, settings }) => ({ name, ...settings })),
+      [
+        { name: "monthly_totals", timeout: Duration.millis(300), retry: 3, mode: "readOnly" },
+        { name: "close_month", mode: "transaction", idempotent: true }
+      ]
+    )
+  })
+
+  it("names the flags that the command has", () => {
+    const command = read("src/cli/RunCommand.ts")
+    const named = [...readme.matchAll(/`[^`\n]*?--([a-z][a-z-]+)/g)].map(([, name]) => name)
+    assert.includeMembers(named, ["timeout", "queue-timeout", "deadline", "retries", "read-only"])
+    for (const name of named) assert.include(command, `("${name}"`)
   })
 
   it("names the commands that package.json has", () => {
     const { scripts } = JSON.parse(read("package.json")) as { readonly scripts: Readonly<Record<string, string>> }
-    const named = [...read("README.md").matchAll(/npm run (?:-s )?([a-z:]+)/g)].map(([, name]) => name)
+    const named = [...readme.matchAll(/npm run (?:-s )?([a-z:]+)/g)].map(([, name]) => name)
     assert.isNotEmpty(named)
     for (const name of named) assert.property(scripts, name ?? "")
   })

@@ -252,6 +252,7 @@ describe("a stream over workers", () => {
             return element
           })
         )
+        let done = 0
         const work = (element: number) =>
           Effect.gen(function* () {
             inWork++
@@ -261,17 +262,20 @@ describe("a stream over workers", () => {
             return Option.some(element)
           })
         const results = yield* Stream.runCollect(
-          Stream.mapEffect(mapWithWorkers(source, work, workers, { ordered }), (found) =>
-            Effect.gen(function* () {
-              // With the workers, those who park, what waits to be read, and the source's own chunk and its next.
-              assert.isAtMost(pulled - given, workers.size + 3 + 2 + 2 * (1 + (seed % 3)))
-              yield* fewTurns
-              given++
-              return Option.getOrThrow(found)
-            })
+          Stream.mapEffect(
+            mapWithWorkers(source, () => ({ work, done: () => done++ }), workers, { ordered }),
+            (found) =>
+              Effect.gen(function* () {
+                // What is at work or ready, what the reader was given at once, and the source's own chunk and its next.
+                assert.isAtMost(pulled - given, 2 * workers.size + 2 * workers.size + 2 * (1 + (seed % 3)))
+                yield* fewTurns
+                given++
+                return Option.getOrThrow(found)
+              })
           )
         )
         assert.strictEqual(inWork, 0)
+        assert.strictEqual(done, elements.length)
         if (ordered) assert.deepStrictEqual(results, elements)
         else assert.sameMembers(results, elements)
       })

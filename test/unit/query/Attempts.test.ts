@@ -279,7 +279,7 @@ describe("a retry that waits", () => {
       const results = QueryPool.stream(members, { concurrency: 2, preserveOrder: true })
       const fiber = yield* Effect.forkChild(Stream.runCollect(results).pipe(provide))
       yield* timePasses(50)
-      assert.deepStrictEqual(ledger.closed, ["waits", "quick 0", "quick 1"])
+      assert.deepStrictEqual(ledger.closed, ["waits", "quick 0", "quick 1", "quick 2"])
       for (let moment = 0; moment < 10; moment++) yield* timePasses(moment === 0 ? 60_000 : 10)
       assert.deepStrictEqual(
         (yield* Fiber.join(fiber)).map(({ outcome }) => (outcome._tag === "Succeeded" ? outcome.value : outcome)),
