@@ -6,11 +6,12 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Query, QueryPool } from "querypool"
 import * as Durations from "../../../src/cli/Durations.ts"
+import type { Facts } from "../../../src/cli/PlanOutput.ts"
 import type { FileQuery } from "../../../src/cli/QueryFiles.ts"
 import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 import * as Learning from "../../../src/query/Learning.ts"
 import * as Pg from "../../support/Pg.ts"
-import { run, runJson } from "./Command.ts"
+import { querypool, run, runJson } from "./Command.ts"
 
 /** A cache folder of the test's own, for this process and for the command. */
 const cache = Effect.acquireRelease(
@@ -122,6 +123,38 @@ layer(Pg.layer("Durations"), { excludeTestServices: true })("how long the querie
       ).pipe(on(many, "a"))
       assert.deepStrictEqual(started, ["join", "scan", "look-up"])
     }).pipe(Effect.provide(Pg.pool()))
+  )
+
+  it.effect("is what the command goes by from the second run on, and what it plans with", () =>
+    Effect.gen(function* () {
+      const { folder } = yield* cache
+      const options = { env: { XDG_CACHE_HOME: folder } }
+      const sql = `
+        -- name: quick
+        select 'a text that is longer than that of the slow one, which says nothing';
+        -- name: slow
+        select pg_sleep(0.05)`
+      const planned = Effect.map(
+        querypool(["plan", "-", "--json", "--order", "longest-first"], { stdin: sql, ...options }),
+        ({ stdout }) => JSON.parse(stdout) as Facts
+      )
+      const runFirst = Effect.map(
+        runJson(sql, ["--concurrency", "1", "--order", "longest-first"], options),
+        ({ document }) => document.queries.toSorted((a, b) => a.waitedSeconds - b.waitedSeconds)[0]?.name
+      )
+      assert.strictEqual((yield* planned).unit, "queries")
+      assert.strictEqual(yield* runFirst, "quick")
+      assert.strictEqual(yield* runFirst, "slow")
+      const { queries, unit } = yield* planned
+      assert.strictEqual(unit, "seconds")
+      assert.deepStrictEqual(
+        queries.map(({ name, place }) => [name, place]),
+        [
+          ["slow", 1],
+          ["quick", 2]
+        ]
+      )
+    })
   )
 
   it.effect("is written by the command in one file that holds no SQL and no name, and only this user can read", () =>
