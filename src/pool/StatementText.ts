@@ -6,7 +6,7 @@
  * comments before it. Two texts that differ in white space, in comments, in the case of words or in constants have one
  * normal form, and so have lists of constants of any length (`in ($1 /*, ... *\/)` since PostgreSQL 18). It is a
  * comparison of texts all the same. What it does not find is what PostgreSQL takes for a constant and a text does not
- * show as one (`extract(year from t)`, `limit all`), and the same table under another name.
+ * show as one (`limit all`), and the same table under another name.
  *
  * @internal
  */
@@ -91,7 +91,9 @@ function* tokensOf(text: string): Generator<Token> {
 export const normalForm = (text: string): string => {
   const parts: Array<string> = []
   for (const token of tokensOf(text)) {
-    if (token.text !== "?") {
+    // PostgreSQL makes a constant of the field in `extract(year from t)`.
+    const isField = token.kind === "word" && parts.at(-1) === "(" && parts.at(-2) === "extract"
+    if (token.text !== "?" && !isField) {
       parts.push(token.text)
       continue
     }

@@ -37,6 +37,7 @@ const kept: ReadonlyArray<readonly [statement: string, kept: string]> = [
   ["select 1_000, 0x1F, 1e10, .5", "select $1, $2, $3, $4"],
   ["   select 2 /* trailing */ ", "select $1 /* trailing */"],
   ["select U&'\\0061'", "select $1"],
+  ["select extract(year from now()), cast('3' as int)", "select extract($1 from now()), cast($2 as int)"],
   ["create table u (id int default 5)", "create table u (id int default 5)"]
 ]
 
