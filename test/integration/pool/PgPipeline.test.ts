@@ -22,6 +22,9 @@ const statement = (name: string, text: string, options?: Omit<Query.FindOptions,
     { ...options, lane: "pipelined" }
   )
 
+const insert = (mode: "readOnly" | "autocommit") =>
+  statement("insert", "insert into notes values ('x') returning note", { mode })
+
 const pinned = (name: string, text: string) => Query.make(name, (sql) => sql.unsafe(text))
 
 const many = (count: number) => Array.from({ length: count }, (_, n) => lookup(n))
@@ -117,8 +120,6 @@ layer(Pg.layer("PgPipeline"), { excludeTestServices: true })("the pipelined lane
     Effect.gen(function* () {
       const { observer } = yield* Pg.Pg
       yield* observer.rows("create table if not exists notes (note text)")
-      const insert = (mode: "readOnly" | "autocommit") =>
-        statement("insert", "insert into notes values ('x') returning note", { mode })
       const error = yield* Effect.flip(insert("readOnly"))
       assert.deepInclude({ ...error.reason }, { _tag: "Rejected", sqlState: "25006" })
       assert.deepStrictEqual(yield* insert("autocommit"), [{ note: "x" }])
