@@ -1,7 +1,7 @@
 import type { Effect, FileSystem, Layer, Path } from "effect"
 import type { KeyValueStore } from "effect/persistence/KeyValueStore"
 import { DurationHistory, QueryPool } from "querypool"
-import type { Query, QueryError } from "querypool"
+import type { Query } from "querypool"
 import type { Equals } from "./Equals.ts"
 import { accept, expect } from "./Equals.ts"
 
@@ -20,12 +20,8 @@ expect<
   Equals<typeof inFolder, Layer.Layer<DurationHistory.DurationHistory, never, FileSystem.FileSystem | Path.Path>>
 >()
 
-// ---- another one can be made, which fails for nobody either ----------------------------------------------------------
+// ---- another one can be made -----------------------------------------------------------------------------------------
 
 declare const recall: Effect.Effect<(name: string) => number | undefined>
 declare const learn: (run: ReadonlyMap<string, { readonly meanMillis: number }>) => Effect.Effect<void>
 accept(DurationHistory.DurationHistory.of({ recall, learn }))
-
-declare const failing: Effect.Effect<(name: string) => number | undefined, QueryError.QueryError>
-// @ts-expect-error -- what it cannot know it does without
-accept(DurationHistory.DurationHistory.of({ recall: failing, learn }))
