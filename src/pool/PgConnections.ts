@@ -353,6 +353,8 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
   })
   const statementTimeoutMillis = Math.ceil(Duration.toMillis(config.pipelined.statementTimeout))
   const pipelines = new Map<boolean, PgPipeline.PgPipeline>()
+  const pipelinedConnections = () =>
+    Array.from(pipelines.values(), ({ usage }) => usage.connections).reduce((sum, one) => sum + one, 0)
   for (const readOnly of [false, true]) {
     const settings = [
       `SET statement_timeout = ${Number.isFinite(statementTimeoutMillis) ? statementTimeoutMillis : 0}`,
@@ -365,6 +367,7 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
       transformRows: config.pipelined.transformRows,
       idleMillis,
       close,
+      holdsAll: () => pipelinedConnections() >= config.maxConnections,
       open: (restore) =>
         Effect.andThen(
           makeRoom,

@@ -8,8 +8,8 @@
  *   asking. What is interrupted stops waiting; its statement goes on at the server, and its place is given back only
  *   when everything that was sent before that moment has been answered.
  * - A connection takes a slot of the pool, as a session does: both lanes together have at most `maxConnections`. While
- *   somebody waits for a slot, a connection with nothing to do gives it back; and so does one that has, when this lane
- *   has every slot of the pool: it takes nothing more, and waits for its turn again.
+ *   somebody waits for a slot, a connection with nothing to do gives it back; and so does one that has, a little later,
+ *   when pipelined connections have every slot of the pool: it takes nothing more, and waits for its turn again.
  * - What leaves something behind on its session, or begins or ends a transaction, is refused before it is sent.
  * - `statement_timeout` is set on the connection, as nothing here can be cancelled. A statement that others have waited
  *   behind for longer than half a second is named in the log.
@@ -39,6 +39,9 @@ const placesPerConnection = 256
 const looksUntilTold = 2
 const lookMillis = 250
 
+/** How long the lane may go on when it has every slot of the pool and somebody waits: a thousand lookups or so. */
+const turnMillis = 20
+
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 type Limits = Pick<Terms, "queue" | "running">
 type TransformRows = Parameters<Connection["execute"]>[2]
@@ -55,6 +58,8 @@ export interface Config {
   readonly open: (restore: Restore) => Effect.Effect<ServerConnection, SqlError>
   readonly close: (connection: ServerConnection, why: string) => Effect.Effect<void>
   readonly idleMillis: number
+  /** Whether there is no slot that is not a pipelined connection's. */
+  readonly holdsAll: () => boolean
 }
 
 /** A query that has its place: a unit of one statement. */
@@ -110,6 +115,8 @@ const unfit = (): SqlError => {
 /** A connection of the lane. */
 class LaneConnection {
   readonly connection: ServerConnection
+  /** Queries that have a place here: their statement is sent, or about to be. */
+  inHand = 0
   /** What was sent and is neither answered nor given up, the oldest first. */
   readonly underWay = new Set<Place>()
   /** Places of what was given up, in whose place the statement may still be under way. */
@@ -124,7 +131,7 @@ class LaneConnection {
   }
 
   get load(): number {
-    return this.underWay.size + this.abandoned
+    return this.inHand + this.abandoned
   }
 }
 
@@ -144,6 +151,7 @@ export class PgPipeline {
   private readonly lanes: Array<LaneConnection> = []
   private readonly opening = Semaphore.makeUnsafe(1)
   private openingMore = false
+  private turnEnding = false
   private watching = false
   private closing = false
   private drained: (() => void) | undefined
@@ -169,7 +177,10 @@ export class PgPipeline {
       if (limits === undefined && this.places.tryTake()) {
         // The fast path: a place is free and a connection is open.
         const lane = this.pick()
-        if (lane !== undefined) return this.serve(lane, query, f, restore)
+        if (lane !== undefined) {
+          lane.inHand++
+          return this.serve(lane, query, f, restore)
+        }
         return Effect.flatMap(this.laneFor(restore), (opened) => this.serve(opened, query, f, restore))
       }
       return Effect.flatMap(this.place(restore, limits?.queue), () => {
@@ -206,6 +217,7 @@ export class PgPipeline {
     )
   }
 
+  /** On a connection of which a place is in hand. */
   private serve<A, E, R>(
     lane: LaneConnection,
     query: QueryName,
@@ -222,6 +234,7 @@ export class PgPipeline {
 
   private finish(place: Place, exit: Exit.Exit<unknown, unknown>): void {
     const { lane } = place
+    lane.inHand--
     lane.underWay.delete(place)
     if (place.state === "sent" && Exit.isFailure(exit)) {
       const failure = exit.cause.reasons.find(Cause.isFailReason)
@@ -287,38 +300,53 @@ export class PgPipeline {
     )
   }
 
-  /** A connection for one who holds a place; the place goes back when there is none to be had. */
+  /** A connection for one who holds a place, in hand; the place goes back when there is none to be had. */
   private laneFor(restore: Restore): Effect.Effect<LaneConnection, SqlError> {
+    let taken: LaneConnection | undefined
+    const take = (lane: LaneConnection): LaneConnection => {
+      lane.inHand++
+      taken = lane
+      return lane
+    }
     const opened: Effect.Effect<LaneConnection, SqlError> = Effect.suspend(() => {
       if (this.closing) return Effect.fail(closedError())
       const lane = this.pick()
-      if (lane !== undefined) return Effect.succeed(lane)
+      if (lane !== undefined) return Effect.succeed(take(lane))
       // One opens it, and the others find it.
       return restore(
         this.opening.withPermit(
           Effect.suspend(() => {
             const other = this.pick()
-            return other === undefined
-              ? Effect.uninterruptibleMask((restoreOpen) => this.open(restoreOpen))
-              : Effect.succeed(other)
+            if (other !== undefined) return Effect.succeed(take(other))
+            return Effect.uninterruptibleMask((restoreOpen) => this.open(restoreOpen, take))
           })
         )
       )
     })
     return Effect.onExitPrimitive(opened, (exit) => {
-      if (Exit.isFailure(exit)) this.places.give()
+      if (Exit.isSuccess(exit)) return undefined
+      this.places.give()
+      // It was interrupted when it had one already.
+      if (taken !== undefined) {
+        taken.inHand--
+        if (taken.load === 0) this.becameIdle(taken)
+      }
       return undefined
     })
   }
 
-  private open(restore: Restore): Effect.Effect<LaneConnection, SqlError> {
+  /** `onOpen` is called in one step with the connection's coming: nobody may take it for idle before. */
+  private open(restore: Restore, onOpen?: (lane: LaneConnection) => void): Effect.Effect<LaneConnection, SqlError> {
     const { open, slots } = this.config
     return Effect.andThen(
       slots.take(restore),
       Effect.onExitPrimitive(
         Effect.map(open(restore), (connection) => {
           const lane = new LaneConnection(connection)
+          onOpen?.(lane)
           this.lanes.push(lane)
+          // Those who began to wait before it was here have not asked for it.
+          if (slots.queue > 0) this.yieldSlot()
           connection.onBroken(() => {
             lane.leaving ??= "broken"
             if (lane.load === 0) this.leave(lane)
@@ -350,12 +378,22 @@ export class PgPipeline {
     if (idle !== undefined) {
       idle.leaving = "slot wanted"
       this.leave(idle)
-    } else if (this.lanes.length === this.config.slots.size) {
-      // The other lane has nothing at all: whoever has been here the longest lets it have a turn.
-      const oldest = this.lanes.find(({ leaving }) => leaving === undefined)
-      if (oldest !== undefined) oldest.leaving = "slot wanted"
+    } else if (this.lanes.length > 0 && !this.turnEnding) {
+      this.turnEnding = true
+      this.fork(Effect.andThen(Effect.sleep(turnMillis), this.endTurn))
     }
   }
+
+  /** Where sessions have no slot at all, the connection that has been here the longest lets them have a turn. */
+  private readonly endTurn = Effect.sync(() => {
+    this.turnEnding = false
+    const { holdsAll, slots } = this.config
+    if (slots.queue === 0 || !holdsAll()) return
+    const oldest = this.lanes.find(({ leaving }) => leaving === undefined)
+    if (oldest === undefined) return
+    oldest.leaving = "slot wanted"
+    if (oldest.load === 0) this.leave(oldest)
+  })
 
   /** Closes a connection that has nothing to do, and gives its slot back. */
   private leave(lane: LaneConnection): void {
