@@ -17,10 +17,12 @@ export interface Tally {
   readonly sum: number
 }
 
-export type Way = (
-  server: Connection,
-  count: number
-) => Effect.Effect<Effect.Effect<Tally, unknown>, unknown, Scope.Scope>
+/** What is open, and the work of one round with it. */
+interface Opened {
+  readonly work: Effect.Effect<Tally, unknown>
+}
+
+export type Way = (server: Connection, count: number) => Effect.Effect<Opened, unknown, Scope.Scope>
 
 /** What is wrong with a tally: the answer of every subject that is right, whatever the number of its rows. */
 export const answerOf = (found: Tally, expected: Tally): Answer => ({
@@ -30,7 +32,7 @@ export const answerOf = (found: Tally, expected: Tally): Answer => ({
 
 /** A subject that goes this way in this process, measured in rows per second. */
 export const wayHere = Effect.fnUntraced(function* (name: string, way: Way, server: Connection, expected: Tally) {
-  const work = yield* failAs(name)(way(server, expected.rows))
+  const { work } = yield* failAs(name)(way(server, expected.rows))
   return {
     name,
     round: elapsedSeconds(work).pipe(

@@ -27,10 +27,11 @@ const ids = (count: number): Stream.Stream<number> => Stream.map(Stream.range(0,
 const querypool: Way = Effect.fnUntraced(function* (server, count) {
   const pool = yield* Layer.build(PgQueryPool.layer({ ...server, maxConnections: connections }))
   const queries = Stream.map(ids(count), (id) => findAccount(id, { lane: "pipelined" }))
-  return QueryPool.stream(queries, { concurrency: atATime }).pipe(
+  const work = QueryPool.stream(queries, { concurrency: atATime }).pipe(
     Stream.runFold(nothing, (tally, { outcome }) => (outcome._tag === "Succeeded" ? add(tally, outcome.value) : tally)),
     Effect.provideContext(pool)
   )
+  return { work }
 })
 
 const bare: Way = Effect.fnUntraced(function* (server, count) {
@@ -42,16 +43,17 @@ const bare: Way = Effect.fnUntraced(function* (server, count) {
     multiplexConcurrency: atATime
   }).pipe(Effect.provide(Reactivity.layer))
   const find = SqlSchema.findOne({ Request: Schema.Int, Result: Account, execute: (id) => selectAccount(sql, id) })
-  return Stream.runFold(Stream.mapEffect(ids(count), find, { concurrency: atATime, unordered: true }), nothing, add)
+  const work = Stream.runFold(
+    Stream.mapEffect(ids(count), find, { concurrency: atATime, unordered: true }),
+    nothing,
+    add
+  )
+  return { work }
 })
 
 /** p-map at its best: as they come, in any order, and none kept. */
-const mapped = (
-  count: number,
-  concurrency: number,
-  find: (id: number) => Promise<Iterable<Balance>>
-): Effect.Effect<Tally, unknown> =>
-  Effect.tryPromise(async (signal) => {
+const mapped = (count: number, concurrency: number, find: (id: number) => Promise<Iterable<Balance>>) => ({
+  work: Effect.tryPromise(async (signal) => {
     let rows = 0
     let sum = 0
     const found = pMapIterable(idsOf(count), find, { concurrency, preserveOrder: false })
@@ -64,6 +66,7 @@ const mapped = (
     }
     return { rows, sum }
   })
+})
 
 function* idsOf(count: number): Generator<number> {
   for (let lookup = 0; lookup < count; lookup++) yield idOf(lookup)

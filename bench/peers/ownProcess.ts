@@ -12,7 +12,7 @@ import { failAs } from "../Suite.ts"
 import type { Tally } from "../Tally.ts"
 import { answerOf } from "../Tally.ts"
 
-export const Spent = Schema.Struct({
+const Spent = Schema.Struct({
   rows: Schema.Int,
   sum: Schema.Int,
   /** Of the work, its first connection included, without the start of the process. */
@@ -32,7 +32,7 @@ export interface Task {
   readonly way: string
   readonly expected: Tally
   /** The most that V8 may use for objects that last; the young ones have an eighth of that. */
-  readonly heapMegabytes?: number
+  readonly heapMegabytes?: number | undefined
 }
 
 const spend = ({ expected, heapMegabytes, kind, name, way }: Task) =>
@@ -86,13 +86,13 @@ export const spentCases = Effect.fnUntraced(function* (options: {
       subjects: subjects(runs, ({ peakBytes }) => peakBytes / bytesPerMegabyte)
     },
     {
-      name: most.toLocaleString("en-US"),
+      name: `${most.toLocaleString("en-US")} ${unit}`,
       unit: `${unit}/s`,
       ...once,
       subjects: subjects(timed, ({ rows, seconds }) => rows / seconds)
     },
     {
-      name: "processor of the client",
+      name: "client CPU",
       unit: "µs each",
       ...once,
       subjects: subjects(timed, ({ cpuSeconds, rows }) => (cpuSeconds * 1e6) / rows)

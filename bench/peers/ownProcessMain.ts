@@ -23,7 +23,7 @@ const [kind = "", name = "", count = ""] = process.argv.slice(2)
 const main = Effect.gen(function* () {
   const way = ways[kind]?.[name]
   if (way === undefined) return yield* new BenchError({ message: `Unknown: ${kind} ${name}` })
-  const work = yield* way(yield* server, Number(count))
+  const { work } = yield* way(yield* server, Number(count))
   const before = process.cpuUsage()
   const [seconds, { rows, sum }] = yield* elapsedSeconds(work)
   const { system, user } = process.cpuUsage(before)

@@ -17,12 +17,12 @@ const querypool = (schema: Schema.ConstraintDecoder<unknown>): Way =>
   Effect.fnUntraced(function* (server, count) {
     const pool = yield* Layer.build(PgQueryPool.layer(server))
     const rows = Query.stream({ name: "rows", schema, statement: (sql) => select(sql, count) })
-    return Effect.provideContext(counted(rows), pool)
+    return { work: Effect.provideContext(counted(rows), pool) }
   })
 
 const bare: Way = Effect.fnUntraced(function* (server, count) {
   const sql = yield* PgClient.make({ ...server, maxConnections: 1 }).pipe(Effect.provide(Reactivity.layer))
-  return counted(select(sql, count).stream)
+  return { work: counted(select(sql, count).stream) }
 })
 
 export const rowWays = {

@@ -71,19 +71,16 @@ const farAway = (lookups: number): Case => ({
   })
 })
 
+const task = (way: keyof typeof lookupWays, lookups: number, heapMegabytes?: number): Task => ({
+  name: `${way}, ${lookups.toLocaleString("en-US")}${heapMegabytes === undefined ? "" : `, ${heapMegabytes} MB heap`}`,
+  kind: "lookups",
+  way,
+  expected: expectedOf(lookups),
+  heapMegabytes
+})
+
 const tasksOf = ({ quick }: Effort): ReadonlyArray<Task> => {
   const [many, fewer] = quick ? [20_000, 5_000] : [1_000_000, 100_000]
-  const task = (way: keyof typeof lookupWays, lookups: number, heapMegabytes?: number): Task => ({
-    name: [
-      way,
-      lookups.toLocaleString("en-US"),
-      ...(heapMegabytes === undefined ? [] : [`${heapMegabytes} MB heap`])
-    ].join(", "),
-    kind: "lookups",
-    way,
-    expected: expectedOf(lookups),
-    ...(heapMegabytes === undefined ? undefined : { heapMegabytes })
-  })
   return [task("querypool", many), task("querypool", fewer), task("bare", many), task("querypool", many, 64)]
 }
 

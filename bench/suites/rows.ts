@@ -19,20 +19,26 @@ const streamed = (rows: number): Case => ({
   })
 })
 
-const tasksOf = (effort: Effort): ReadonlyArray<Task> => {
-  const task = (way: keyof typeof rowWays, rows: number): Task => ({
-    name: `${way}, ${rows.toLocaleString("en-US")}`,
-    kind: "rows",
-    way,
-    expected: { rows, sum: 0 }
-  })
-  const most = rowsOf(effort)
-  return [task("querypool", most), task("querypool", most / 10), task("querypool typed", most), task("bare", most)]
-}
+const task = (way: keyof typeof rowWays, rows: number): Task => ({
+  name: `${way}, ${rows.toLocaleString("en-US")}`,
+  kind: "rows",
+  way,
+  expected: { rows, sum: 0 }
+})
+
+const tasksOf = (rows: number): ReadonlyArray<Task> => [
+  task("querypool", rows),
+  task("querypool", rows / 10),
+  task("querypool typed", rows),
+  task("bare", rows)
+]
 
 export const rows: Suite = {
   name: "rows",
   about: (effort) => `${rowsOf(effort).toLocaleString("en-US")} rows of one query`,
   cases: (effort) =>
-    Effect.map(spentCases({ tasks: tasksOf(effort), unit: "rows" }), (spent) => [streamed(rowsOf(effort)), ...spent])
+    Effect.map(spentCases({ tasks: tasksOf(rowsOf(effort)), unit: "rows" }), (spent) => [
+      streamed(rowsOf(effort)),
+      ...spent
+    ])
 }
