@@ -43,7 +43,7 @@ const spend = ({ expected, heapMegabytes, kind, name, way }: Task) =>
       process.execPath,
       [
         "--conditions=@querypool/source",
-        // The sources of all modules take 37 of 64 MB. With a young generation of the default size, V8 then doubts that
+        // All modules, with their sources, take 32 of 64 MB. With a young generation of the default size, V8 then doubts that
         // what survives it would find room, and collects everything each time: ten times the processor's time.
         ...(heapMegabytes === undefined
           ? []

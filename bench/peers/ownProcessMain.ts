@@ -1,5 +1,5 @@
 /** `node ownProcessMain.ts lookups|rows way count`: goes the way once, and prints what it took as a line of JSON. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Config, Console, Effect, Schema } from "effect"
 import { elapsedSeconds } from "../Job.ts"
 import { BenchError, failAs } from "../Suite.ts"
