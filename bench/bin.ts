@@ -12,9 +12,10 @@ import { cancel } from "./suites/cancel.ts"
 import { eventLoop } from "./suites/eventLoop.ts"
 import { lookups } from "./suites/lookups.ts"
 import { six } from "./suites/six.ts"
+import { skew } from "./suites/skew.ts"
 import { terminalTable } from "./Table.ts"
 
-const suites: ReadonlyArray<Suite> = [lookups, six, eventLoop, cancel]
+const suites: ReadonlyArray<Suite> = [lookups, six, eventLoop, cancel, skew]
 
 class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { message: Schema.String }) {
   override readonly [Runtime.errorExitCode] = 2
