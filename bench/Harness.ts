@@ -5,6 +5,8 @@
  * is taken. Then in each round every subject has one turn, which it takes twice, and the second time counts. The next
  * round starts one subject later: A B C, B C A, C A B. So a drift of the machine meets all of them, and nobody is
  * always first. Every later answer is compared too: a subject that goes wrong under load fails the case.
+ *
+ * Of a case that is measured once, the round that compares is the one that counts.
  */
 import { Console, Effect } from "effect"
 import { setFlagsFromString } from "node:v8"
@@ -46,11 +48,15 @@ export const measure = Effect.fnUntraced(function* (
   const title = `${suite}, ${case_.name}`
   yield* Console.error(`${title}: comparing ${subjects.map((subject) => subject.name).join(", ")}`)
   const answers: Array<readonly [string, Answer]> = []
-  for (const subject of subjects) answers.push([subject.name, (yield* subject.round).answer])
+  const values = new Map(subjects.map((subject) => [subject.name, new Array<number>()]))
+  for (const { name, round } of subjects) {
+    const { answer, measured } = yield* round
+    answers.push([name, answer])
+    if (case_.once === true) values.get(name)?.push(case_.value(measured))
+  }
   yield* agree(title, answers)
 
-  const values = new Map(subjects.map((subject) => [subject.name, new Array<number>()]))
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < (case_.once === true ? 0 : rounds); round++) {
     yield* Console.error(`${title}: round ${round + 1} of ${rounds}`)
     for (const subject of rotated(subjects, round)) {
       collectGarbage()

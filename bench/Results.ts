@@ -48,12 +48,17 @@ const load = Effect.fnUntraced(function* (suite: string) {
   return yield* Effect.flatMap(fs.readFileString(fileOf(suite)), Schema.decodeEffect(SavedJson))
 })
 
-/** Writes the kept figures into the README, between `<!-- bench:suite -->` and `<!-- /bench:suite -->`. */
+/**
+ * Writes the kept figures into the README, between `<!-- bench:suite -->` and `<!-- /bench:suite -->`; a suite of which
+ * none are kept yet leaves its place as it is.
+ */
 export const writeReadme = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const text = yield* fs.readFileString(readme)
   const tables = new Map<string, string>()
-  for (const suite of markedSuites(text)) tables.set(suite, markdownTable(yield* load(suite)))
+  for (const suite of markedSuites(text)) {
+    if (yield* fs.exists(fileOf(suite))) tables.set(suite, markdownTable(yield* load(suite)))
+  }
   yield* fs.writeFileString(readme, fillMarkers(text, tables))
   return [...tables.keys()]
 }).pipe(failAs("README.md"))

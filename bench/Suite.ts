@@ -41,6 +41,8 @@ export interface Case {
   readonly unit: string
   /** From what a round measured to the case's unit. */
   readonly value: (measured: number) => number
+  /** One round, which is compared and counts: for what starts a process for each round, and so is never warm. */
+  readonly once?: true
   /** The subjects, open until the scope closes. The first one is what the others are compared with. */
   readonly subjects: Effect.Effect<
     ReadonlyArray<Subject>,

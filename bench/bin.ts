@@ -11,10 +11,13 @@ import type { Effort, Suite } from "./Suite.ts"
 import { cancel } from "./suites/cancel.ts"
 import { eventLoop } from "./suites/eventLoop.ts"
 import { lookups } from "./suites/lookups.ts"
+import { million } from "./suites/million.ts"
+import { rows } from "./suites/rows.ts"
 import { six } from "./suites/six.ts"
+import { skew } from "./suites/skew.ts"
 import { terminalTable } from "./Table.ts"
 
-const suites: ReadonlyArray<Suite> = [lookups, six, eventLoop, cancel]
+const suites: ReadonlyArray<Suite> = [lookups, million, rows, six, eventLoop, cancel, skew]
 
 class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { message: Schema.String }) {
   override readonly [Runtime.errorExitCode] = 2

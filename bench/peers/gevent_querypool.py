@@ -2,7 +2,8 @@
 
 `sqlalchemy` runs each query on a connection of the engine's pool, as the engine does by default: in a transaction that
 is rolled back when the connection returns, three round trips. `autocommit` is the same with one round trip. `raw` has
-one psycopg2 connection per worker, in autocommit too, and no SQLAlchemy.
+one psycopg2 connection per worker, in autocommit too, and no SQLAlchemy. `tally` is `sqlalchemy`, and adds up what it
+finds as it comes: the third column of single rows.
 """
 
 from gevent import monkey
@@ -64,7 +65,7 @@ def options(job):
     return " ".join(f"-c {name}={value}" for name, value in job["startup"].items())
 
 
-def open_sqlalchemy(job, **engine_options):
+def open_sqlalchemy(job, keep=lambda rows: rows, **engine_options):
     # The host, the user, the password and the database come from libpq's environment variables.
     engine = sqlalchemy.create_engine(
         "postgresql+psycopg2://",
@@ -86,10 +87,28 @@ def open_sqlalchemy(job, **engine_options):
     def execute(query):
         text, parameters = query
         with engine.connect() as connection:
-            return connection.execute(text, parameters).fetchall()
+            return keep(connection.execute(text, parameters).fetchall())
 
     pool = QueryPool([execute] * job["workers"])
     return lambda: pool.run(queries)
+
+
+def open_tally(job):
+    found = {}
+
+    def add(rows):
+        for row in rows:
+            found["rows"] += 1
+            found["sum"] += row[2]
+
+    run = open_sqlalchemy(job, keep=add)
+
+    def tally():
+        found.update(rows=0, sum=0)
+        run()
+        return dict(found)
+
+    return tally
 
 
 def open_autocommit(job):
@@ -118,4 +137,5 @@ def open_raw(job):
 
 
 psycopg2.extensions.set_wait_callback(wait)
-peer.serve({"sqlalchemy": open_sqlalchemy, "autocommit": open_autocommit, "raw": open_raw}[sys.argv[1]])
+ways = {"sqlalchemy": open_sqlalchemy, "autocommit": open_autocommit, "raw": open_raw, "tally": open_tally}
+peer.serve(ways[sys.argv[1]])

@@ -15,7 +15,7 @@ import time
 
 def serve(open_pool):
     """Serves rounds until the input ends. `open_pool(job)` returns a function that runs the job once and returns the
-    rows of each statement, in the order of the statements."""
+    rows of each statement, in the order of the statements; or the answer itself, where it kept no rows."""
     job = json.loads(sys.stdin.readline())
     run = open_pool(job)
     say({"ready": True})
@@ -24,7 +24,7 @@ def serve(open_pool):
         started = time.perf_counter()
         results = run()
         seconds = time.perf_counter() - started
-        say({"seconds": seconds, "answer": answer_of(job, results)})
+        say({"seconds": seconds, "answer": results if isinstance(results, dict) else answer_of(job, results)})
 
 
 def say(message):

@@ -1,7 +1,8 @@
 /** Many tiny queries: one row by primary key each, so that what a pool costs per query is what shows. */
 import { Effect, Schema } from "effect"
-import { SqlClient, SqlSchema } from "effect/sql"
+import { SqlSchema } from "effect/sql"
 import { Query, QueryPool } from "querypool"
+import { Account, accountText, findAccount, idOf, loadAccounts, selectAccount } from "../Accounts.ts"
 import type { Job } from "../Job.ts"
 import { elapsedSeconds } from "../Job.ts"
 import { nodePostgres } from "../peers/pg.ts"
@@ -11,40 +12,18 @@ import { querypool } from "../peers/querypool.ts"
 import { sqlPg } from "../peers/sqlPg.ts"
 import type { Case, Effort, Suite } from "../Suite.ts"
 
-const accounts = 100_000
 const connections = 10
-
-/** Like pgbench_accounts, with balances that differ: a sum of zeros would agree with anything. */
-const load = Effect.gen(function* () {
-  const sql = yield* SqlClient.SqlClient
-  yield* sql`create table accounts (aid int primary key, bid int, abalance int, filler char(84))`
-  yield* sql`insert into accounts select aid, 1, (aid * 37) % 10007 - 5000, '' from generate_series(1, ${accounts}::int) aid`
-  yield* sql`vacuum analyze accounts`
-})
 
 const jobOf = (effort: Effort): Job => ({
   statements: Array.from({ length: effort.quick ? 2_000 : 30_000 }, (_, index) => ({
     name: "account",
-    text: "select aid, bid, abalance, filler from accounts where aid = $1",
-    // A stride that shares no factor with the number of accounts: all ids differ, neighbours are on different pages.
-    parameters: [((index * 7_919) % accounts) + 1],
+    text: accountText,
+    parameters: [idOf(index)],
     compare: "rows"
   })),
   workers: connections,
   startup: {}
 })
-
-const Account = Schema.Struct({
-  aid: Schema.Int,
-  bid: Schema.Int,
-  abalance: Schema.Int,
-  filler: Schema.String
-})
-
-const select = (sql: SqlClient.SqlClient, id: number) =>
-  sql<typeof Account.Type>`select aid, bid, abalance, filler from accounts where aid = ${id}`
-
-const find = (id: number) => Query.findOne({ name: "account", schema: Account, statement: (sql) => select(sql, id) })
 
 const rows = (job: Job): Case["subjects"] =>
   Effect.gen(function* () {
@@ -56,13 +35,13 @@ const rows = (job: Job): Case["subjects"] =>
         elapsedSeconds,
         Effect.suspend(() =>
           QueryPool.all(
-            ids.map((id) => Query.make("account", (sql) => select(sql, id))),
+            ids.map((id) => Query.make("account", (sql) => selectAccount(sql, id))),
             { concurrency: connections }
           )
         )
       ),
       yield* sqlPg("bare", job, elapsedSeconds, (sql) =>
-        Effect.forEach(ids, (id) => select(sql, id), { concurrency: connections })
+        Effect.forEach(ids, (id) => selectAccount(sql, id), { concurrency: connections })
       ),
       yield* nodePostgres("p-map + pg", job, elapsedSeconds, { named: false }),
       yield* nodePostgres("p-map + pg named", job, elapsedSeconds, { named: true }),
@@ -93,13 +72,20 @@ const typed = (job: Job): Case["subjects"] =>
         "querypool",
         job,
         elapsedSeconds,
-        Effect.suspend(() => asResults(QueryPool.all(ids.map(find), { concurrency: connections })))
+        Effect.suspend(() =>
+          asResults(
+            QueryPool.all(
+              ids.map((id) => findAccount(id)),
+              { concurrency: connections }
+            )
+          )
+        )
       ),
       yield* sqlPg("bare", job, elapsedSeconds, (sql) => {
         const request = SqlSchema.findOne({
           Request: Schema.Int,
           Result: Account,
-          execute: (id) => select(sql, id)
+          execute: (id) => selectAccount(sql, id)
         })
         return asResults(Effect.forEach(ids, (id) => request(id), { concurrency: connections }))
       })
@@ -112,7 +98,7 @@ export const lookups: Suite = {
   cases: (effort) => {
     const job = jobOf(effort)
     const perSecond = { unit: "lookups/s", value: (seconds: number) => job.statements.length / seconds }
-    return Effect.as(load, [
+    return Effect.as(loadAccounts, [
       { name: "rows", ...perSecond, subjects: rows(job) },
       { name: "typed", ...perSecond, subjects: typed(job) }
     ])

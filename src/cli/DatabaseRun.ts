@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import type { FileSystem, Path } from "effect"
 import { Data, Duration, Effect } from "effect"
 import { constants } from "node:buffer"
 import * as PgQueryPool from "../pool/PgQueryPool.ts"
@@ -10,6 +11,7 @@ import * as Query from "../query/Query.ts"
 import * as QueryPool from "../query/QueryPool.ts"
 import type { QueryFailed, UsageError } from "./CliFailure.ts"
 import type { Database } from "./Database.ts"
+import * as Durations from "./Durations.ts"
 import type { FilePlan } from "./FilePlan.ts"
 import { withEstimates } from "./FilePlan.ts"
 import * as FileRun from "./FileRun.ts"
@@ -34,7 +36,7 @@ export const runOn = (
   options: FileRun.Options,
   teller: FileRun.Teller,
   adapt: (pool: Pool) => Pool = (pool) => pool
-): Effect.Effect<void, QueryFailed | Unreachable | UsageError> => {
+): Effect.Effect<void, QueryFailed | Unreachable | UsageError, FileSystem.FileSystem | Path.Path> => {
   const pool = PgQueryPool.layer({
     ...config,
     maxConnections: options.concurrency,
@@ -44,9 +46,12 @@ export const runOn = (
     // The driver's own limit of 16 MiB fails a query for one large value, and ends its connection.
     maxMessageSize: constants.MAX_STRING_LENGTH
   })
+  const run = Effect.flatMap(options.order === "given" ? Effect.succeed(filePlan) : withEstimates(filePlan), (plan) =>
+    FileRun.run(plan, options, teller)
+  )
   return reach(label, config.password === undefined, options).pipe(
-    Effect.andThen(options.order === "given" ? Effect.succeed(filePlan) : withEstimates(filePlan)),
-    Effect.flatMap((plan) => FileRun.run(plan, options, teller)),
+    // After that: how long it takes to connect is to be learned of no query.
+    Effect.andThen(Effect.provide(run, Durations.layer(filePlan.queries, `${label}/${config.database ?? ""}`))),
     Effect.updateService(QueryPool.QueryPool, adapt),
     Effect.provide(pool),
     Effect.catchTag("SqlError", ({ message }) => Effect.fail(new Unreachable({ message })))

@@ -7,6 +7,7 @@ import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Plan from "../query/Plan.ts"
 import { UsageError } from "./CliFailure.ts"
+import * as Durations from "./Durations.ts"
 import { planOf, withEstimates } from "./FilePlan.ts"
 import { planFlags } from "./PlanFlags.ts"
 import { factsOf, toTable } from "./PlanOutput.ts"
@@ -42,7 +43,8 @@ export const planCommand = Command.make(
     if (json && mermaid) {
       return yield* new UsageError({ message: "--json and --mermaid print two different things. Give one of them" })
     }
-    const filePlan = yield* Effect.flatMap(planOf(yield* readQueries(paths), select), withEstimates)
+    const checked = yield* planOf(yield* readQueries(paths), select)
+    const filePlan = yield* Effect.provide(withEstimates(checked), Durations.layerAnywhere(checked.queries))
     if (mermaid) return yield* Console.log(Plan.toMermaid(filePlan.plan))
     const facts = factsOf(filePlan, Math.min(concurrency, filePlan.queries.length), order)
     yield* Console.log(json ? JSON.stringify(facts, undefined, 2) : toTable(facts, stdoutScreen()))

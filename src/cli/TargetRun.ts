@@ -10,6 +10,7 @@
  *
  * @internal
  */
+import type { FileSystem, Path } from "effect"
 import { Clock, Effect } from "effect"
 import { Slots, withSlot } from "../internal/Slots.ts"
 import { unstarted } from "../query/Attempts.ts"
@@ -17,6 +18,7 @@ import type { QueryPool } from "../query/QueryPool.ts"
 import type { UsageError } from "./CliFailure.ts"
 import { QueryFailed } from "./CliFailure.ts"
 import { runOn } from "./DatabaseRun.ts"
+import * as Durations from "./Durations.ts"
 import type { FilePlan } from "./FilePlan.ts"
 import * as FileRun from "./FileRun.ts"
 import type { Target } from "./TargetsFile.ts"
@@ -86,7 +88,7 @@ export const run = Effect.fnUntraced(function* (
   filePlan: FilePlan,
   options: Options,
   teller: TargetsTeller
-): Effect.fn.Return<void, QueryFailed | UsageError> {
+): Effect.fn.Return<void, QueryFailed | UsageError, FileSystem.FileSystem | Path.Path> {
   const { total } = options
   const slots = total === undefined ? undefined : new Slots(total)
   const clock = yield* Clock.Clock
@@ -140,7 +142,8 @@ export const run = Effect.fnUntraced(function* (
         for (const target of targets) if (!begun.has(target)) begin(target).skipped(true)
         teller.over([...ends.values()], now() - startedAt)
       })
-    )
+    ),
+    Effect.provide(Durations.shared)
   )
   for (const { outcome } of ends.values()) if (outcome !== "succeeded") return yield* new QueryFailed()
 })

@@ -76,7 +76,7 @@ Command.run(querypool, { version }).pipe(
   Effect.provide(
     Layer.mergeAll(
       NodeServices.layer,
-      // A line of the log between the results would be no part of them.
+      // Standard output is for results.
       Layer.succeed(Logger.LogToStderr, true),
       CliOutput.layerPresenter(presenter),
       CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] })

@@ -18,10 +18,8 @@ import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
 import { existsSync, readFileSync } from "node:fs"
 import {
-  access,
   chmod,
   chown,
-  constants,
   mkdir,
   mkdtemp,
   readdir,
@@ -34,9 +32,9 @@ import {
   writeFile
 } from "node:fs/promises"
 import { createRequire } from "node:module"
-import { homedir, tmpdir } from "node:os"
-import { dirname, isAbsolute, join, relative } from "node:path"
+import { dirname, join, relative } from "node:path"
 import { promisify } from "node:util"
+import { cacheFolders, findCacheFolder } from "./CacheFolder.ts"
 import { EmbeddedPostgresError, NotInstalled, StartFailed, UnsupportedPlatform } from "./EmbeddedPostgresError.ts"
 
 /** What a server starts from. */
@@ -173,38 +171,17 @@ export const prepareInstallation = async (found: InstalledPackage = findPackage(
   }
 }
 
-/**
- * The first of the configured or usual cache folder and one among the temporary files that can be written, that only we
- * can write (others could put binaries of theirs there), and that servers can read. Root's is the system's: below the
- * home that sudo keeps it would make folders that their owner cannot write.
- */
+/** Where servers can read, too. */
 const cacheFolder = async (): Promise<string> => {
-  const uid = process.getuid?.()
-  const configured = process.env["XDG_CACHE_HOME"]
-  const usual = uid === 0 ? "/var/cache" : join(homedir(), ".cache")
-  const candidates = [
-    ...(configured !== undefined && isAbsolute(configured) ? [join(configured, "querypool")] : []),
-    join(usual, "querypool"),
-    join(tmpdir(), `querypool-cache-${uid}`)
-  ]
-  const openMode = uid === 0 ? 0o755 : 0o700
-  for (const folder of candidates) {
-    try {
-      // A umask of 077 would close root's folder to servers.
-      if ((await mkdir(folder, { recursive: true, mode: openMode })) !== undefined) await chmod(folder, openMode)
-      await access(folder, constants.W_OK)
-      const { uid: owner, mode } = await stat(folder)
-      if (owner === uid && (mode & 0o022) === 0 && (await isOpenToServers(folder))) return folder
-    } catch {
-      continue
-    }
-  }
+  const folder = await findCacheFolder(isOpenToServers)
+  if (folder !== undefined) return folder
   throw new EmbeddedPostgresError({
     reason: new StartFailed({
-      problem: `the initialised cluster cannot be kept in any of ${candidates.join(", ")}.`,
+      problem: `the initialised cluster cannot be kept in any of ${cacheFolders().join(", ")}.`,
       log: "",
       hint:
-        "set XDG_CACHE_HOME to a folder that only this user can write" + (uid === 0 ? " and everybody can enter." : ".")
+        "set XDG_CACHE_HOME to a folder that only this user can write" +
+        (process.getuid?.() === 0 ? " and everybody can enter." : ".")
     })
   })
 }

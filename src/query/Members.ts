@@ -12,6 +12,7 @@
 import { Cause, Context, Effect, Exit, Predicate } from "effect"
 import * as Agenda from "./Agenda.ts"
 import * as Attempts from "./Attempts.ts"
+import { estimates } from "./Learning.ts"
 import * as Outcome from "./Outcome.ts"
 import type { QueryInfo, QueryPool, RunOptions } from "./QueryPool.ts"
 import type { Run } from "./Run.ts"
@@ -62,13 +63,14 @@ export const faultOf = (run: Run): Effect.Effect<void> => {
 
 /**
  * How long things with names are expected to take, in milliseconds, at their places in the list; `undefined` for what is
- * not known, and for all where nothing is known of any. Asked once, before a run with `order: "longest-first"`.
+ * not known, and for all where nothing is known of any. Asked once, before a run with `order: "longest-first"`. By
+ * default it is what the context's `DurationHistory` has learned.
  *
  * @internal
  */
 export const Estimates = Context.Reference<
   (members: ReadonlyArray<object>) => Effect.Effect<ReadonlyArray<number | undefined> | undefined>
->("querypool/query/Estimates", { defaultValue: () => () => Effect.undefined })
+>("querypool/query/Estimates", { defaultValue: () => estimates })
 
 /** What the members of a plan need, and in which order they start. */
 interface Needs {

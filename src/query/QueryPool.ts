@@ -23,6 +23,7 @@ import * as Outcome from "./Outcome.ts"
 import type { QueryError, QueueTimeout, TimedOut } from "./QueryError.ts"
 import type { CancelEnd, QueryEvent } from "./QueryEvent.ts"
 import * as Attempts from "./Attempts.ts"
+import { listening } from "./Learning.ts"
 import * as Report from "./Report.ts"
 import type { RetryPolicy } from "./RetryPolicy.ts"
 import { CurrentRun, Run } from "./Run.ts"
@@ -47,6 +48,10 @@ export interface Unit {
   onNotice?: ((severity: string, message: string) => void) | undefined
   /** Called when it was interrupted in the middle of a statement, once it is known what became of that. */
   onCancelled?: ((end: CancelEnd) => void) | undefined
+  /** Sends the one statement of a query in the pipelined lane; absent where the unit has a session. */
+  readonly send?:
+    | ((sql: string, parameters: ReadonlyArray<unknown>) => Effect.Effect<ReadonlyArray<unknown>, SqlError>)
+    | undefined
 }
 
 /**
@@ -98,6 +103,11 @@ export interface QueryInfo {
     readonly timeout?: Duration.Input | undefined
     /** Which failures are tried again, how often and when. None by default. */
     readonly retry?: RetryPolicy<never> | undefined
+    /**
+     * `pinned` (the default) gives the query a session of its own; `pipelined` sends its one statement on a connection
+     * that it shares with others, without waiting for their answers. See `Query.FindOptions`.
+     */
+    readonly lane?: "pinned" | "pipelined" | undefined
   }
 }
 
@@ -174,9 +184,10 @@ export interface RunOptions {
   readonly concurrency?: number | undefined
   /**
    * Who is next: `given` (the default) keeps the order of the effects; `longest-first` starts those first that took the
-   * longest before, so that no long one is left alone in the end. Queries of which nothing is known count as the mean
-   * of the others, and where nothing is known of any, the order is that given. With `longest-first`, all of an iterable
-   * is taken before the run. Results stand in the order given, either way.
+   * longest before, so that no long one is left alone in the end. How long they took is what the `DurationHistory` in
+   * the context has learned. Queries of which nothing is known count as the mean of the others, and where nothing is
+   * known of any, the order is that given. With `longest-first`, all of an iterable is taken before the run. Results
+   * stand in the order given, either way.
    */
   readonly order?: "given" | "longest-first" | undefined
   /**
@@ -373,7 +384,7 @@ const openRun = Effect.fnUntraced(function* (options: RunOptions | undefined, me
     concurrency,
     workers: Math.min(concurrency, members),
     clock,
-    onEvent: options?.onEvent,
+    onEvent: yield* listening(options?.onEvent),
     snapshot:
       snapshot === false
         ? undefined

@@ -10,6 +10,7 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
     "src/query/",
     "src/internal/",
     "effect",
+    "effect/persistence/",
     "effect/reactivity",
     "effect/sql",
     "effect/sql/",

@@ -51,6 +51,8 @@ export const start = (args: ReadonlyArray<string>, options: Options = {}): Effec
           PATH: process.env["PATH"],
           HOME: tmpdir(),
           TMPDIR: tmpdir(),
+          // What it learns of how long queries take is not to be this user's.
+          XDG_CACHE_HOME: join(tmpdir(), "cache"),
           // Compiling what it loads would take two thirds of its time to start, each time.
           NODE_COMPILE_CACHE: join(tmpdir(), "compiled"),
           ...options.env

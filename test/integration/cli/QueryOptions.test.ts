@@ -84,11 +84,11 @@ layer(Pg.layer("QueryOptions"), { excludeTestServices: true })("the headers and 
     Effect.gen(function* () {
       const { observer } = yield* Pg.Pg
       const ofFile = yield* runJson(
-        `-- timeout: 1 hour\n-- name: a\n-- timeout: 100ms\nselect pg_sleep(600);\n-- name: b\nselect 1;`,
+        `-- timeout: 1 hour\n-- name: a\n-- timeout: 1s\nselect pg_sleep(600);\n-- name: b\nselect 1;`,
         ["--timeout", "1ms"]
       )
       assert.deepStrictEqual(endsOf(ofFile.document), { a: "TimedOut 1", b: "succeeded 1" })
-      assert.strictEqual(ofFile.document.queries[0]?.error?.message, "exceeded its timeout of 100 ms")
+      assert.strictEqual(ofFile.document.queries[0]?.error?.message, "exceeded its timeout of 1000 ms")
       yield* observer.gone
 
       const two = "-- name: a\nselect pg_sleep(600);\n-- name: b\nselect pg_sleep(600)"

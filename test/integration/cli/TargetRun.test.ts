@@ -1,6 +1,7 @@
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, layer } from "@effect/vitest"
-import { Duration, Effect, identity, Redacted, Result } from "effect"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { Duration, Effect, identity, Layer, Path, Redacted, Result } from "effect"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { databaseAt } from "../../../src/cli/Database.ts"
@@ -9,6 +10,7 @@ import type { Finished } from "../../../src/cli/FileRun.ts"
 import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 import * as TargetRun from "../../../src/cli/TargetRun.ts"
 import { QueryError } from "../../../src/query/QueryError.ts"
+import { cacheFolder } from "../../support/cacheFolder.ts"
 import * as Faults from "../../support/Faults.ts"
 import { template } from "../../support/globalSetup.ts"
 import * as Pg from "../../support/Pg.ts"
@@ -225,6 +227,25 @@ layer(Pg.layer("TargetRun"), { excludeTestServices: true })("a run with --target
     }).pipe(Effect.scoped)
   )
 
+  it.effect("teaches how long its queries take on each database, by way of one history", () =>
+    Effect.gen(function* () {
+      const { file, folder } = yield* cacheFolder
+      mkdirSync(join(folder, "querypool"), { mode: 0o700 })
+      writeFileSync(file, "not ours")
+      const targets = yield* fileOf({ a: yield* clone("a"), b: yield* clone("b"), c: yield* clone("c") })
+      const args = ["run", "-", "--targets", targets, "--json", "--order", "longest-first"]
+      const { code, stderr } = yield* querypool(args, {
+        stdin: "-- name: connect\nselect 1",
+        env: { XDG_CACHE_HOME: folder }
+      })
+      assert.strictEqual(code, 0)
+      // Each that has one of its own would warn, and the last one would write what it has learned alone.
+      assert.lengthOf(stderr.match(/is damaged, or not of querypool/g) ?? [], 1)
+      const { queries }: { readonly queries: ReadonlyArray<unknown> } = JSON.parse(readFileSync(file, "utf8"))
+      assert.lengthOf(queries, 4)
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("is refused with the file's line before anything is run", () =>
     Effect.gen(function* () {
       const { observer } = yield* Pg.Pg
@@ -242,60 +263,60 @@ layer(Pg.layer("TargetRun"), { excludeTestServices: true })("a run with --target
 })
 
 /** Runs queries on targets in this process; gives how each ended, and how many ran at once. */
-const inProcess = Effect.fnUntraced(function* (
-  sql: string,
-  urls: Readonly<Record<string, URL>>,
-  options: Partial<TargetRun.Options>
-) {
-  const source = Result.getOrThrow(parseSqlFile({ file: "a.sql", defaultName: "a", text: sql }))
-  const filePlan = yield* planOf(
-    source.queries.map((query) => ({ ...query, source })),
-    []
-  )
-  const targets = yield* Effect.forEach(Object.entries(urls), ([name, url]) =>
-    Effect.map(databaseAt(name, Redacted.make(url.href), {}), (database) => ({ name, ...database }))
-  )
-  const reasons: Array<string> = []
-  let running = 0
-  let most = 0
-  const teller: TargetRun.TargetsTeller = {
-    begun: (name) => ({
-      happened: (event) => {
-        if (event._tag === "Started") most = Math.max(most, ++running)
-        if (event._tag === "Ended" && event.outcome === "Succeeded") running--
-      },
-      ended: ({ report }: Finished) => {
-        const { error } = report
-        reasons.push(`${name} ${report.name} ${error instanceof QueryError ? error.reason._tag : report.outcome}`)
-      },
-      unreachable: (message) => void reasons.push(`${name} ${message}`),
-      over: () => {}
-    }),
-    over: () => {}
-  }
-  yield* Effect.exit(
-    TargetRun.run(
-      targets,
-      filePlan,
-      {
-        concurrency: 5,
-        order: "given",
-        stopOnError: false,
-        singleTransaction: false,
-        readOnly: false,
-        snapshot: false,
-        timeout: undefined,
-        retries: 0,
-        maxRows: 0,
-        keep: identity,
-        total: undefined,
-        ...options
-      },
-      teller
+const inProcess = Effect.fnUntraced(
+  function* (sql: string, urls: Readonly<Record<string, URL>>, options: Partial<TargetRun.Options>) {
+    const source = Result.getOrThrow(parseSqlFile({ file: "a.sql", defaultName: "a", text: sql }))
+    const filePlan = yield* planOf(
+      source.queries.map((query) => ({ ...query, source })),
+      []
     )
-  )
-  return { most, reasons }
-})
+    const targets = yield* Effect.forEach(Object.entries(urls), ([name, url]) =>
+      Effect.map(databaseAt(name, Redacted.make(url.href), {}), (database) => ({ name, ...database }))
+    )
+    const reasons: Array<string> = []
+    let running = 0
+    let most = 0
+    const teller: TargetRun.TargetsTeller = {
+      begun: (name) => ({
+        happened: (event) => {
+          if (event._tag === "Started") most = Math.max(most, ++running)
+          if (event._tag === "Ended" && event.outcome === "Succeeded") running--
+        },
+        ended: ({ report }: Finished) => {
+          const { error } = report
+          reasons.push(`${name} ${report.name} ${error instanceof QueryError ? error.reason._tag : report.outcome}`)
+        },
+        unreachable: (message) => void reasons.push(`${name} ${message}`),
+        over: () => {}
+      }),
+      over: () => {}
+    }
+    yield* cacheFolder
+    yield* Effect.exit(
+      TargetRun.run(
+        targets,
+        filePlan,
+        {
+          concurrency: 5,
+          order: "given",
+          stopOnError: false,
+          singleTransaction: false,
+          readOnly: false,
+          snapshot: false,
+          timeout: undefined,
+          retries: 0,
+          maxRows: 0,
+          keep: identity,
+          total: undefined,
+          ...options
+        },
+        teller
+      )
+    )
+    return { most, reasons }
+  },
+  Effect.provide(Layer.merge(NodeFileSystem.layer, Path.layer))
+)
 
 layer(Pg.layer("TargetTotal"), { excludeTestServices: true })("the total of a run on many databases", (it) => {
   const many = Array.from({ length: 10 }, (_, index) => `-- name: q${index}\nselect pg_sleep(0.02);`).join("\n")

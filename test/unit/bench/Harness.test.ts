@@ -60,6 +60,21 @@ describe("measure", () => {
     })
   )
 
+  it.effect("takes the only round of a case that is measured once, and still compares its answers", () =>
+    Effect.gen(function* () {
+      const once = { ...seconds, once: true } as const
+      assert.deepStrictEqual(yield* measure("suite", once, [scripted("a", [7]), scripted("b", [9])], { rounds: 3 }), [
+        { suite: "suite", case: "case", subject: "a", unit: "s", median: 7, min: 7, max: 7 },
+        { suite: "suite", case: "case", subject: "b", unit: "s", median: 9, min: 9, max: 9 }
+      ])
+      const wrong = scripted("b", [9], () => ({ rows: 2 }))
+      assert.include(
+        (yield* Effect.flip(measure("suite", once, [scripted("a", [7]), wrong], { rounds: 3 }))).message,
+        "the subjects disagree"
+      )
+    })
+  )
+
   it.effect("gives every subject one turn a round, twice in a row, and starts each round one subject later", () =>
     Effect.gen(function* () {
       const turns: Array<string> = []

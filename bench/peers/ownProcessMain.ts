@@ -1,0 +1,40 @@
+/** `node ownProcessMain.ts lookups|rows way count`: goes the way once, and prints what it took as a line of JSON. */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { Config, Console, Effect, Schema } from "effect"
+import { elapsedSeconds } from "../Job.ts"
+import { BenchError, failAs } from "../Suite.ts"
+import type { Way } from "../Tally.ts"
+import { lookupWays } from "./lookupWays.ts"
+import { SpentJson } from "./ownProcess.ts"
+import { rowWays } from "./rowWays.ts"
+
+const server = Config.all({
+  host: Config.String("PGHOST"),
+  port: Config.Int("PGPORT"),
+  username: Config.String("PGUSER"),
+  password: Config.Redacted("PGPASSWORD"),
+  database: Config.String("PGDATABASE")
+})
+
+const ways: Readonly<Record<string, Readonly<Record<string, Way>>>> = { lookups: lookupWays, rows: rowWays }
+
+const [kind = "", name = "", count = ""] = process.argv.slice(2)
+
+const main = Effect.gen(function* () {
+  const way = ways[kind]?.[name]
+  if (way === undefined) return yield* new BenchError({ message: `Unknown: ${kind} ${name}` })
+  const { work } = yield* way(yield* server, Number(count))
+  const before = process.cpuUsage()
+  const [seconds, { rows, sum }] = yield* elapsedSeconds(work)
+  const { system, user } = process.cpuUsage(before)
+  const spent = {
+    rows,
+    sum,
+    seconds,
+    cpuSeconds: (system + user) / 1e6,
+    peakBytes: process.resourceUsage().maxRSS * 1024
+  }
+  yield* Console.log(yield* Schema.encodeEffect(SpentJson)(spent))
+})
+
+main.pipe(failAs(`${kind} ${name}`), Effect.scoped, NodeRuntime.runMain)
