@@ -25,6 +25,8 @@ export class Slots {
   readonly size: number
   /** How many are taken. */
   used = 0
+  /** Called when somebody begins to wait. */
+  onWait: (() => void) | undefined
   private readonly waiting = new Set<Ticket>()
 
   constructor(size: number) {
@@ -55,6 +57,7 @@ export class Slots {
       if (this.tryTake()) return Effect.void
       const ticket = new Ticket()
       this.waiting.add(ticket)
+      this.onWait?.()
       const wait = Effect.callback<void>((resume) => {
         if (ticket.held) return resume(Effect.void)
         ticket.wake = () => resume(Effect.void)

@@ -32,6 +32,7 @@ import { PgSession } from "./PgSession.ts"
 import type { LookUp } from "./PgSqlClient.ts"
 import type { Statistics } from "./PgStatistics.ts"
 import { fateOf } from "./PgLostCommit.ts"
+import * as PgPipeline from "./PgPipeline.ts"
 import { PgStatistics } from "./PgStatistics.ts"
 import { tune } from "./PgTuning.ts"
 import type { Observed } from "./PgTextFilter.ts"
@@ -58,6 +59,13 @@ export interface Config {
   readonly drainTimeout: Duration.Duration
   readonly cancelGrace: Duration.Duration
   readonly idleInTransactionTimeout: Duration.Duration
+  readonly pipelined: {
+    /** How many of the connections it may have at most. */
+    readonly connections: number
+    /** How long the server lets one of its statements take. */
+    readonly statementTimeout: Duration.Duration
+    readonly transformRows: PgPipeline.Config["transformRows"]
+  }
 }
 
 const closedError = (): SqlError => {
@@ -89,6 +97,8 @@ export interface PgConnections {
   ) => Effect.Effect<A, E | SqlError, R>
   /** Lends a session until the scope closes. */
   readonly lease: (query: QueryName) => Effect.Effect<PgSession, SqlError, Scope.Scope>
+  /** The lane of single statements that share connections; those that only read have one of their own. */
+  readonly pipeline: (readOnly: boolean) => PgPipeline.PgPipeline
   readonly statistics: Effect.Effect<Statistics>
   readonly lookUp: LookUp
   /** Opens a connection beside the pool's, of which `purpose` is said in its name, and notices a pooler. */
@@ -131,15 +141,18 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
     return connection.close
   }
 
-  const open = (restore: Restore): Effect.Effect<ServerConnection, SqlError> =>
-    Effect.map(connect({ driver: config.driver, openSocket: config.openSocket, cancel, restore }), (connection) => {
-      // Connections that were opened together do not expire together: each lives 90 to 100 % of the time.
-      const lifeMillis = ttlMillis * (1 - 0.1 * random.nextDoubleUnsafe())
-      connection.expiresAt = clock.currentTimeMillisUnsafe() + lifeMillis
-      connection.onBroken(() => drop(connection))
-      counts.opened++
-      return connection
-    })
+  const open = (restore: Restore, differs?: Partial<Config["driver"]>): Effect.Effect<ServerConnection, SqlError> =>
+    Effect.map(
+      connect({ driver: config.driver, openSocket: config.openSocket, cancel, differs, restore }),
+      (connection) => {
+        // Connections that were opened together do not expire together: each lives 90 to 100 % of the time.
+        const lifeMillis = ttlMillis * (1 - 0.1 * random.nextDoubleUnsafe())
+        connection.expiresAt = clock.currentTimeMillisUnsafe() + lifeMillis
+        connection.onBroken(() => drop(connection))
+        counts.opened++
+        return connection
+      }
+    )
 
   /** How long the connection that is idle the longest may go on, if there is one too many. */
   const dueMillis = (): number | undefined => {
@@ -333,14 +346,64 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
       ({ connection }) => tune(connection, query.options?.mode === "readOnly", undefined) ?? Effect.void
     )
 
-  const statistics = Effect.sync(() =>
-    counts.snapshot({
+  /** For one more connection, in a slot that was taken for it: an idle one of the other lane may have to go. */
+  const makeRoom = Effect.suspend(() => {
+    const oldest = slots.used + idle.length > config.maxConnections ? idle.shift() : undefined
+    return oldest === undefined ? Effect.void : close(oldest, "slot wanted")
+  })
+  const statementTimeoutMillis = Math.ceil(Duration.toMillis(config.pipelined.statementTimeout))
+  const pipelines = new Map<boolean, PgPipeline.PgPipeline>()
+  for (const readOnly of [false, true]) {
+    const settings = [
+      `SET statement_timeout = ${Number.isFinite(statementTimeoutMillis) ? statementTimeoutMillis : 0}`,
+      ...(readOnly ? ["SET default_transaction_read_only = on"] : [])
+    ]
+    const pipeline = yield* PgPipeline.make({
+      slots,
+      most: config.pipelined.connections,
+      queueLimit: config.queueLimit,
+      transformRows: config.pipelined.transformRows,
+      idleMillis,
+      close,
+      open: (restore) =>
+        Effect.andThen(
+          makeRoom,
+          Effect.tap(open(restore, { multiplex: true }), (connection) =>
+            Effect.onExit(
+              restore(
+                Effect.forEach(settings, (setting) => connection.pg.query(setting, [], false), { discard: true })
+              ),
+              (exit) => (Exit.isSuccess(exit) ? Effect.void : close(connection, "not set up"))
+            )
+          )
+        )
+    })
+    pipelines.set(readOnly, pipeline)
+  }
+  slots.onWait = () => {
+    for (const pipeline of pipelines.values()) pipeline.yieldSlot()
+  }
+  const pipeline = (readOnly: boolean): PgPipeline.PgPipeline => {
+    const found = pipelines.get(readOnly)
+    if (found === undefined) throw new Error("There is a lane for each")
+    return found
+  }
+
+  const statistics = Effect.sync(() => {
+    const usages = Array.from(pipelines.values(), ({ usage }) => usage)
+    const sum = (of: (usage: PgPipeline.Usage) => number) => usages.reduce((total, usage) => total + of(usage), 0)
+    return counts.snapshot({
       maxConnections: config.maxConnections,
       inUse: slots.used,
       idle: idle.length,
-      waiting: slots.queue
+      waiting: slots.queue,
+      pipelined: {
+        connections: sum(({ connections }) => connections),
+        inFlight: sum(({ inFlight }) => inFlight),
+        waiting: sum(({ waiting }) => waiting)
+      }
     })
-  )
+  })
 
   yield* Effect.addFinalizer(() =>
     Effect.gen(function* () {
@@ -354,8 +417,11 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
         body: () => slots.take((effect) => effect),
         step: () => taken++
       })
-      const late = yield* Effect.interruptible(Effect.timeoutOption(drained, config.drainTimeout))
+      const lanes = [...pipelines.values()]
+      const both = Effect.all([...lanes.map(({ drain }) => drain), drained], { concurrency: "unbounded" })
+      const late = yield* Effect.interruptible(Effect.timeoutOption(both, config.drainTimeout))
       if (Option.isSome(late)) return
+      yield* Effect.forEach(lanes, ({ abort }) => abort, { discard: true })
       yield* Effect.forEach(lent, ({ connection }) => connection.abort, { concurrency: "unbounded" })
       // Whoever still holds a session has no use for it any more; the pool does not wait for what else it does.
       yield* Effect.interruptible(Effect.timeoutOption(drained, abortedLimit))
@@ -384,7 +450,7 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
       shared: () => cancel.shared
     })
 
-  return { use, lease, statistics, lookUp, beside, shared: () => cancel.shared }
+  return { use, lease, pipeline, statistics, lookUp, beside, shared: () => cancel.shared }
 })
 
 /** What an aborted borrower needs to notice that its connection is gone. */

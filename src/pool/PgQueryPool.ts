@@ -18,17 +18,19 @@
 import { PgClient, PgConnection } from "@effect/sql-pg"
 import { Config as EffectConfig, Context, Duration, Effect, Layer, Stream } from "effect"
 import { Reactivity } from "effect/reactivity"
-import { SqlClient } from "effect/sql"
+import { SqlClient, Statement } from "effect/sql"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import type { QueryError } from "../query/QueryError.ts"
 import { ConnectionLost } from "../query/QueryError.ts"
-import type { QueryInfo } from "../query/QueryPool.ts"
+import type { QueryInfo, Terms } from "../query/QueryPool.ts"
 import { QueryPool } from "../query/QueryPool.ts"
 import type { Snapshot } from "../query/RunSnapshot.ts"
 import * as PgConnections from "./PgConnections.ts"
 import * as PgEndpoint from "./PgEndpoint.ts"
+import type { Classified } from "./PgErrors.ts"
 import { classify, toQueryError } from "./PgErrors.ts"
 import { PgLedger } from "./PgLedger.ts"
+import type { Place } from "./PgPipeline.ts"
 import { PgRefusal, refusal } from "./PgRefusal.ts"
 import { PgSession } from "./PgSession.ts"
 import * as PgSnapshot from "./PgSnapshot.ts"
@@ -60,6 +62,16 @@ export interface Config extends Omit<PgClient.PgPoolConfig, "stream" | "multiple
    * load. Unlimited by default.
    */
   readonly queueLimit?: number | undefined
+  /**
+   * How many of the connections the pipelined lane may use (`lane: "pipelined"`), opened when it has work: from 1 to
+   * `maxConnections`. Default 1: one connection carries more lookups per second than several.
+   */
+  readonly pipelinedConnections?: number | undefined
+  /**
+   * How long the server lets a statement of the pipelined lane take, as none can be cancelled there
+   * (`statement_timeout`). Default 30 seconds; `Duration.infinity` for no limit.
+   */
+  readonly pipelinedTimeout?: Duration.Input | undefined
   /**
    * How long an interrupted statement may take to stop; after that its backend is terminated. Default one second.
    */
@@ -144,6 +156,16 @@ const make = Effect.fnUntraced(function* (config: Config) {
   if (queueLimit !== Infinity && (!Number.isSafeInteger(queueLimit) || queueLimit < 0)) {
     return yield* invalid(`Expected \`queueLimit\` to be an integer from 0, got ${String(queueLimit)}`)
   }
+  const pipelinedConnections = config.pipelinedConnections ?? 1
+  if (
+    !Number.isSafeInteger(pipelinedConnections) ||
+    pipelinedConnections < 1 ||
+    pipelinedConnections > maxConnections
+  ) {
+    return yield* invalid(
+      `Expected \`pipelinedConnections\` to be an integer from 1 to \`maxConnections\`, got ${String(pipelinedConnections)}`
+    )
+  }
   const driver = driverConfig(config, endpoint)
   const keepAliveMillis = config.keepAlive === undefined ? undefined : Duration.toMillis(config.keepAlive)
   const openSocket: PgConnections.Config["openSocket"] = (observed) =>
@@ -164,6 +186,14 @@ const make = Effect.fnUntraced(function* (config: Config) {
     queueLimit,
     leakThreshold: Duration.fromInputUnsafe(config.leakThreshold ?? "1 minute"),
     drainTimeout: Duration.fromInputUnsafe(config.drainTimeout ?? "10 seconds"),
+    pipelined: {
+      connections: pipelinedConnections,
+      statementTimeout: Duration.fromInputUnsafe(config.pipelinedTimeout ?? "30 seconds"),
+      transformRows:
+        config.transformResultNames === undefined
+          ? undefined
+          : Statement.defaultTransforms(config.transformResultNames, config.transformJson).array
+    },
     cancelGrace: Duration.fromInputUnsafe(config.cancelGrace ?? "1 second"),
     idleInTransactionTimeout: Duration.fromInputUnsafe(config.idleInTransactionTimeout ?? "5 minutes")
   })
@@ -210,11 +240,34 @@ const make = Effect.fnUntraced(function* (config: Config) {
       )
     })
 
+  const pipelined = <A, E, R>(
+    query: QueryInfo,
+    body: (place: Place) => Effect.Effect<A, E, R>,
+    limits: Terms | undefined
+  ): Effect.Effect<A, Exclude<E, SqlError> | QueryError, R> => {
+    let place: Place | undefined
+    const lent = (unit: Place) => {
+      place = unit
+      return body(unit)
+    }
+    return Effect.mapError(connections.pipeline(query.options.mode === "readOnly").use(query, lent, limits), (error) =>
+      error instanceof SqlError ? toQueryError(query, inLane(error, place)) : asTyped(error)
+    )
+  }
+
   const use: QueryPool["Service"]["use"] = (query, body, terms) => {
+    if (query.options.lane !== "pipelined" || terms?.snapshot !== undefined) return pinned(query, body, terms)
+    return Effect.withFiber((fiber) =>
+      around(fiber.context) === undefined
+        ? pipelined(query, (unit) => body(sql, unit), limitsOf(terms))
+        : pinned(query, body, terms)
+    )
+  }
+
+  const pinned: QueryPool["Service"]["use"] = (query, body, terms) => {
     let session: PgSession | undefined
     const snapshot = terms?.snapshot
-    // The fast path of a lease is for those without limits.
-    const limits = terms?.queue === undefined && terms?.running === undefined ? undefined : terms
+    const limits = limitsOf(terms)
     const run = (unit: PgSession) => asUnit(query)(Effect.suspend(() => body(sql, unit)))
     return Effect.mapError(
       Effect.withFiber((fiber) => {
@@ -327,8 +380,7 @@ const driverConfig = (config: Config, endpoint: PgEndpoint.PgEndpoint): Omit<PgC
 })
 
 const toTyped = <E>(query: QueryInfo, session: PgSession | undefined, error: E): Exclude<E, SqlError> | QueryError => {
-  // That what is no SqlError is the rest of E is what `Exclude` says, and what narrowing cannot.
-  if (!(error instanceof SqlError)) return error as Exclude<E, SqlError>
+  if (!(error instanceof SqlError)) return asTyped(error)
   const { cause } = error.reason
   if (cause instanceof PgRefusal) {
     return toQueryError(query, {
@@ -353,5 +405,27 @@ const toTyped = <E>(query: QueryInfo, session: PgSession | undefined, error: E):
     })
   )
 }
+
+/** The fast ways are for those without limits. */
+const limitsOf = (terms: Terms | undefined): Terms | undefined =>
+  terms?.queue === undefined && terms?.running === undefined ? undefined : terms
+
+/** What became of a query in the pipelined lane. */
+const inLane = (error: SqlError, place: Place | undefined): Classified => {
+  const { cause } = error.reason
+  if (cause instanceof PgRefusal) {
+    return { reason: cause.reason, connection: "usable", outcome: place?.outcome ?? "notApplied" }
+  }
+  return classify({
+    error,
+    phase: place === undefined ? "connect" : "statement",
+    sql: place?.sql,
+    unit: place?.facts ?? untouched,
+    cancelled: false
+  })
+}
+
+// That what is no SqlError is the rest of E is what `Exclude` says, and what narrowing cannot.
+const asTyped = <E>(error: E) => error as Exclude<E, SqlError>
 
 const untouched = new PgLedger()

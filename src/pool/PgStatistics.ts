@@ -18,6 +18,8 @@ export interface Statistics {
   readonly idle: number
   /** Borrowers that wait for a slot. */
   readonly waiting: number
+  /** The pipelined lane: its connections, statements under way there, and queries that wait for a place. */
+  readonly pipelined: { readonly connections: number; readonly inFlight: number; readonly waiting: number }
   /** How long borrowers waited for their slot, of those who got one. */
   readonly waits: {
     readonly count: number
@@ -56,7 +58,7 @@ export class PgStatistics {
     this.retirements.set(why, (this.retirements.get(why) ?? 0) + 1)
   }
 
-  snapshot(now: Pick<Statistics, "maxConnections" | "inUse" | "idle" | "waiting">): Statistics {
+  snapshot(now: Pick<Statistics, "maxConnections" | "inUse" | "idle" | "waiting" | "pipelined">): Statistics {
     const counts = this.buckets.map((count, index) => (index === 0 ? count + this.immediate : count))
     return {
       ...now,

@@ -38,7 +38,7 @@ export interface Query<out A, out E = never, out R = never> extends Effect.Effec
  *
  * @since 0.1.0
  */
-export interface Options<in E = never> extends Omit<QueryInfo["options"], "retry"> {
+export interface Options<in E = never> extends Omit<QueryInfo["options"], "retry" | "lane"> {
   /**
    * Which failures are tried again, how often and when. None by default. The whole query is tried again, on a fresh
    * session, and only when nothing of the failed attempt is kept: in `autocommit` mode a statement that completed may
@@ -46,6 +46,27 @@ export interface Options<in E = never> extends Omit<QueryInfo["options"], "retry
    * `idempotent` where twice is as good as once.
    */
   readonly retry?: RetryPolicy<E> | undefined
+}
+
+/**
+ * What can be said of a query of one statement.
+ *
+ * @since 0.1.0
+ */
+export interface FindOptions extends Omit<Options<QueryError>, "mode"> {
+  readonly mode?: Options["mode"]
+  /**
+   * `pinned` (the default) gives the query a session of its own. `pipelined` is for very many small ones: its statement
+   * shares a connection with others and is sent without waiting for their answers, for two to three times as many in
+   * the same time.
+   *
+   * - Nothing can be cancelled there. An interruption or a timeout only ends the waiting; the server stops a statement
+   *   that takes longer than the pool's `pipelinedTimeout`.
+   * - Answers come in the order of sending, so a slow statement delays those behind it: the log names one that does.
+   * - The statement must leave its session as it was, and cannot be a transaction: `mode` is `autocommit` or `readOnly`.
+   * - In a run with a snapshot, and within another query's body, it runs as if it were pinned.
+   */
+  readonly lane?: "pinned" | "pipelined" | undefined
 }
 
 type Body = (sql: SqlClient, unit: Unit) => Effect.Effect<unknown, unknown, unknown>
@@ -142,6 +163,20 @@ export interface Find<S extends Schema.Constraint> {
   readonly statement: (sql: SqlClient) => Sql
 }
 
+const rowsOf = (sql: SqlClient, unit: Unit, statement: Sql): Effect.Effect<ReadonlyArray<unknown>, SqlError> => {
+  if (unit.send === undefined) return toStatement(sql, statement)
+  if (!("sql" in statement)) return unit.send(...statement.compile())
+  return unit.send(statement.sql, "params" in statement ? statement.params : statement.parameters)
+}
+
+/** What cannot be is said where the query is made. */
+const checked = (options: FindOptions | undefined): FindOptions | undefined => {
+  if (options?.lane === "pipelined" && options.mode === "transaction") {
+    throw new RangeError('Expected `mode` to be "autocommit" or "readOnly" with `lane: "pipelined"`, got "transaction"')
+  }
+  return options
+}
+
 const toStatement = (sql: SqlClient, statement: Sql): Statement<unknown> => {
   if (!("sql" in statement)) return statement
   return sql.unsafe(statement.sql, "params" in statement ? statement.params : statement.parameters)
@@ -154,16 +189,16 @@ const toStatement = (sql: SqlClient, statement: Sql): Statement<unknown> => {
  */
 export const findAll = <S extends Schema.Constraint>(
   find: Find<S>,
-  options?: Options<QueryError>
+  options?: FindOptions
 ): Query<ReadonlyArray<S["Type"]>, QueryError, S["DecodingServices"]> => {
   const decode = decoderOf(find.schema, "rows")
   return make(
     find.name,
     (sql, unit) =>
-      Effect.flatMap(toStatement(sql, find.statement(sql)), (rows) =>
+      Effect.flatMap(rowsOf(sql, unit, find.statement(sql)), (rows) =>
         Effect.mapError(decode(rows), decodeFailed(find.name, unit))
       ),
-    options
+    checked(options)
   )
 }
 
@@ -174,19 +209,19 @@ export const findAll = <S extends Schema.Constraint>(
  */
 export const findOne = <S extends Schema.Constraint>(
   find: Find<S>,
-  options?: Options<QueryError>
+  options?: FindOptions
 ): Query<S["Type"], QueryError, S["DecodingServices"]> => {
   const decode = decodeRow(find)
   return make(
     find.name,
     (sql, unit) =>
-      Effect.flatMap(toStatement(sql, find.statement(sql)), (rows) => {
+      Effect.flatMap(rowsOf(sql, unit, find.statement(sql)), (rows) => {
         if (rows.length === 1) return decode(rows[0], unit)
         return Effect.fail(
           ofRows(find.name, unit, rows.length === 0 ? new NoRows() : new TooManyRows({ count: rows.length }))
         )
       }),
-    options
+    checked(options)
   )
 }
 
@@ -197,18 +232,18 @@ export const findOne = <S extends Schema.Constraint>(
  */
 export const findOneOption = <S extends Schema.Constraint>(
   find: Find<S>,
-  options?: Options<QueryError>
+  options?: FindOptions
 ): Query<Option.Option<S["Type"]>, QueryError, S["DecodingServices"]> => {
   const decode = decodeRow(find)
   return make(
     find.name,
     (sql, unit) =>
-      Effect.flatMap(toStatement(sql, find.statement(sql)), (rows) => {
+      Effect.flatMap(rowsOf(sql, unit, find.statement(sql)), (rows) => {
         if (rows.length === 0) return Effect.succeedNone
         if (rows.length === 1) return Effect.asSome(decode(rows[0], unit))
         return Effect.fail(ofRows(find.name, unit, new TooManyRows({ count: rows.length })))
       }),
-    options
+    checked(options)
   )
 }
 

@@ -47,6 +47,10 @@ export interface Unit {
   onNotice?: ((severity: string, message: string) => void) | undefined
   /** Called when it was interrupted in the middle of a statement, once it is known what became of that. */
   onCancelled?: ((end: CancelEnd) => void) | undefined
+  /** Sends the one statement of a query in the pipelined lane; absent where the unit has a session. */
+  readonly send?:
+    | ((sql: string, parameters: ReadonlyArray<unknown>) => Effect.Effect<ReadonlyArray<unknown>, SqlError>)
+    | undefined
 }
 
 /**
@@ -98,6 +102,11 @@ export interface QueryInfo {
     readonly timeout?: Duration.Input | undefined
     /** Which failures are tried again, how often and when. None by default. */
     readonly retry?: RetryPolicy<never> | undefined
+    /**
+     * `pinned` (the default) gives the query a session of its own; `pipelined` sends its one statement on a connection
+     * that it shares with others, without waiting for their answers. See `Query.FindOptions`.
+     */
+    readonly lane?: "pinned" | "pipelined" | undefined
   }
 }
 

@@ -27,6 +27,7 @@ const started = Effect.fnUntraced(function* (options?: Partial<PgConnections.Con
     drainTimeout: Duration.infinity,
     cancelGrace: Duration.seconds(1),
     idleInTransactionTimeout: Duration.infinity,
+    pipelined: { connections: 1, statementTimeout: Duration.infinity, transformRows: undefined },
     ...options
   })
   return { server, pool, ask: pool.use({ name: "asks" }, statement) }
