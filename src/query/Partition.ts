@@ -12,38 +12,19 @@
  *
  * @since 0.1.0
  */
-import type { Schema } from "effect"
-import { Cause, Deferred, Effect, Exit, Fiber, Queue, Stream } from "effect"
-import type { SqlClient } from "effect/sql/SqlClient"
-import type { SqlError } from "effect/sql/SqlError"
+import type { Array, Cause, Schema } from "effect"
+import { Deferred, Effect, Exit, Fiber, Queue, Stream } from "effect"
 import * as Origin from "./Origin.ts"
-import type { Each, Part, Plan, Planned } from "./PartitionPlan.ts"
-import { planBlocks, planRanges } from "./PartitionPlan.ts"
+import type { Each, Part, Partition, Plan } from "./PartitionPlan.ts"
+import { planBlocks, planRanges, TypeId } from "./PartitionPlan.ts"
+import type { Options } from "./PartitionRun.ts"
+import { checked, forEachPart, placed, planned } from "./PartitionRun.ts"
 import * as Query from "./Query.ts"
-import { QueryError, SnapshotLost } from "./QueryError.ts"
-import type { RunOptions, Unit } from "./QueryPool.ts"
-import * as QueryPool from "./QueryPool.ts"
-import { CurrentRun } from "./Run.ts"
+import type { QueryError } from "./QueryError.ts"
+import type { QueryPool } from "./QueryPool.ts"
 
-export type { Each, Plan } from "./PartitionPlan.ts"
-
-const TypeId = "~querypool/query/Partition"
-
-/**
- * A query and how it is cut. The rows of its parts have the shape of `S`.
- *
- * @since 0.1.0
- */
-export interface Partition<out S extends Schema.Constraint> {
-  readonly name: string
-  readonly schema: S
-  /** @internal */
-  readonly [TypeId]: {
-    readonly plan: (sql: SqlClient) => Effect.Effect<Planned, SqlError | QueryError>
-    /** Whether it is of no use without a snapshot. */
-    readonly needsSnapshot: boolean
-  }
-}
+export type { Each, Partition, Plan } from "./PartitionPlan.ts"
+export type { Options } from "./PartitionRun.ts"
 
 /**
  * A value before which to cut: a text as the server reads it, or what has one such text.
@@ -113,7 +94,10 @@ export const byRange = <S extends Schema.Constraint>(find: Query.Find<S>, option
   return {
     name,
     schema,
-    [TypeId]: { plan: (sql) => planRanges(sql, find, { column, by }, each), needsSnapshot: false }
+    [TypeId]: {
+      plan: (sql, onStatement) => planRanges(sql, find, { column, by }, each, onStatement),
+      needsSnapshot: false
+    }
   }
 }
 
@@ -141,61 +125,18 @@ export const byBlocks = <S extends Schema.Constraint>(
 }
 
 /**
- * How the parts are run: as a run of their own. Where the fiber is in a run with a snapshot already, the parts belong to
- * that one, and what is said here of a run does not count.
- *
- * @since 0.1.0
- */
-export interface Options extends Omit<RunOptions, "order"> {
-  /**
-   * All parts see one moment, which is what makes them exact, so this is true by default. Without it a row that is
-   * written meanwhile may be in two parts or in none: that is for poolers and standby servers that give no snapshot, and
-   * for data that nobody writes. Blocks are not read without it.
-   */
-  readonly snapshot?: RunOptions["snapshot"]
-}
-
-/**
  * How a part is tried again, and how long it may take: as any query.
  *
  * @since 0.1.0
  */
 export type PartOptions = Pick<Query.Options<QueryError>, "retry" | "timeout">
 
-/** Runs what needs one moment: in the run around, if that has a snapshot, and otherwise in a run of its own. */
-const atOneMoment = <A, E, R>(
-  { [TypeId]: { needsSnapshot }, name }: Partition<Schema.Constraint>,
-  options: Options | undefined,
-  work: Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R | QueryPool.QueryPool> =>
-  Effect.flatMap(CurrentRun, (around) => {
-    if (around?.snapshot !== undefined) return work
-    const snapshot = options?.snapshot ?? true
-    if (snapshot === false && needsSnapshot) {
-      return Effect.die(
-        new RangeError(
-          `Expected \`snapshot\` not to be false: "${name}" is cut by blocks, between which an update moves a row`
-        )
-      )
-    }
-    return Effect.map(QueryPool.all([work], { ...options, snapshot }), ([value]) => value)
-  })
-
-/** As many parts at a time as the run has slots. */
-const atOnce: Effect.Effect<number> = Effect.map(CurrentRun, (run) => run?.concurrency ?? 1)
-
-const planned = (partition: Partition<Schema.Constraint>): Query.Query<Planned, QueryError> => {
-  const name = `${partition.name} [plan]`
-  Origin.noteAs(name, partition.name)
-  return Query.make(name, partition[TypeId].plan, { mode: "readOnly" })
-}
-
 /**
  * What the parts will be, as of now. It reads statistics and, for want of these, an index or a sample.
  *
  * @since 0.1.0
  */
-export const plan = (partition: Partition<Schema.Constraint>): Effect.Effect<Plan, QueryError, QueryPool.QueryPool> =>
+export const plan = (partition: Partition<Schema.Constraint>): Effect.Effect<Plan, QueryError, QueryPool> =>
   Effect.map(planned(partition), ({ plan }) => plan)
 
 const findOf = <S extends Schema.Constraint>({ schema }: Partition<S>, { name, text }: Part): Query.Find<S> => ({
@@ -203,17 +144,6 @@ const findOf = <S extends Schema.Constraint>({ schema }: Partition<S>, { name, t
   schema,
   statement: () => ({ sql: text.text, parameters: text.parameters })
 })
-
-/** Fails where the rows that a part gave may be the wrong ones. */
-const checked = ({ check, name }: Part, sql: SqlClient, unit: Unit): Effect.Effect<void, SqlError | QueryError> =>
-  check === undefined
-    ? Effect.void
-    : Effect.flatMap(check(sql), (fault) => {
-        if (fault === undefined) return Effect.void
-        const reason = new SnapshotLost({ message: fault })
-        const origin = Origin.of(name)
-        return Effect.fail(new QueryError({ query: name, origin, reason, connection: "usable", outcome: unit.outcome }))
-      })
 
 /**
  * All rows, part after part. `concurrency` parts run at a time.
@@ -226,21 +156,18 @@ const checked = ({ check, name }: Part, sql: SqlClient, unit: Unit): Effect.Effe
 export const findAll = <S extends Schema.Constraint>(
   partition: Partition<S>,
   options?: Options & PartOptions
-): Effect.Effect<ReadonlyArray<S["Type"]>, QueryError, S["DecodingServices"] | QueryPool.QueryPool> => {
+): Effect.Effect<ReadonlyArray<S["Type"]>, QueryError, S["DecodingServices"] | QueryPool> => {
   const { retry, timeout } = options ?? {}
   const how = { mode: "readOnly", retry, timeout } as const
   const rowsOf = (part: Part) => {
     const find = findOf(partition, part)
-    return part.check === undefined
-      ? Query.findAll(find, how)
-      : Query.make(part.name, (sql, unit) => Effect.tap(Query.findAll(find), () => checked(part, sql, unit)), how)
+    const rows =
+      part.check === undefined
+        ? Query.findAll(find, how)
+        : Query.make(part.name, (sql, unit) => Effect.tap(Query.findAll(find), () => checked(part, sql, unit)), how)
+    return Effect.mapError(rows, (error) => placed(error, part.statement))
   }
-  const work = Effect.gen(function* () {
-    const { parts } = yield* planned(partition)
-    const rows = yield* Effect.forEach(parts, rowsOf, { concurrency: yield* atOnce })
-    return rows.flat()
-  })
-  return atOneMoment(partition, options, work)
+  return Effect.map(forEachPart(partition, options, rowsOf), (rows) => rows.flat())
 }
 
 /**
@@ -262,51 +189,49 @@ const chunksAhead = 16
 export const stream = <S extends Schema.Constraint>(
   partition: Partition<S>,
   options?: Pick<Options, "concurrency" | "snapshot" | "onEvent"> & { readonly preserveOrder?: boolean | undefined }
-): Stream.Stream<S["Type"], QueryError, S["DecodingServices"] | QueryPool.QueryPool> => {
+): Stream.Stream<S["Type"], QueryError, S["DecodingServices"] | QueryPool> => {
   const { preserveOrder = false, ...runOptions } = options ?? {}
   const rowsOf = (part: Part) => {
-    const rows = Query.rowsOf(findOf(partition, part))
+    const rows = Query.rowStream(findOf(partition, part))
     return Query.streamOf(
       part.name,
       (sql, unit) => Stream.concat(rows(sql, unit), Stream.fromEffectDrain(checked(part, sql, unit))),
       { mode: "readOnly" }
-    )
+    ).pipe(Stream.mapError((error) => placed(error, part.statement)))
   }
   return Stream.unwrap(
     Effect.gen(function* () {
-      type Lane = Queue.Queue<ReadonlyArray<S["Type"]>, QueryError | Cause.Done>
+      type Lane = Queue.Queue<Array.NonEmptyReadonlyArray<S["Type"]>, QueryError | Cause.Done>
       const lanes = yield* Deferred.make<ReadonlyArray<Lane>, QueryError>()
-      const work = Effect.gen(function* () {
-        const { parts } = yield* planned(partition)
-        const made: Array<Lane> = []
-        for (let lane = 0; lane < (preserveOrder ? parts.length : 1); lane++) {
-          made.push(
-            yield* Queue.bounded<ReadonlyArray<S["Type"]>, QueryError | Cause.Done>(preserveOrder ? chunksAhead : 1)
-          )
-        }
-        yield* Deferred.succeed(lanes, made)
-        const read = (part: Part, index: number) => {
-          const lane = made[preserveOrder ? index : 0]
-          if (lane === undefined) return Effect.void
-          const rows = Stream.runForEachArray(rowsOf(part), (chunk) => Queue.offer(lane, chunk))
-          return preserveOrder ? Effect.andThen(rows, Queue.end(lane)) : rows
-        }
-        yield* Effect.forEach(parts, read, { concurrency: yield* atOnce, discard: true }).pipe(
-          Effect.onExit((exit) => {
-            const cause = Exit.isFailure(exit) ? exit.cause : Cause.fail(Cause.Done())
-            return Effect.forEach(made, (lane) => Queue.failCause(lane, cause), { discard: true })
-          })
+      let made: ReadonlyArray<Lane> = []
+      const open = (parts: number) =>
+        Effect.flatMap(
+          Effect.replicateEffect(makeLane<S["Type"]>(preserveOrder ? chunksAhead : 1), preserveOrder ? parts : 1),
+          (all) => Deferred.succeed(lanes, (made = all))
         )
-      })
-      const fiber = yield* Effect.forkScoped(
-        Effect.onError(atOneMoment(partition, runOptions, work), (cause) => Deferred.failCause(lanes, cause))
-      )
+      const read = (part: Part, index: number) => {
+        const lane = made[preserveOrder ? index : 0]
+        if (lane === undefined) return Effect.void
+        const rows = Stream.runForEachArray(rowsOf(part), (chunk) => Queue.offer(lane, chunk))
+        return preserveOrder ? Effect.andThen(rows, Queue.end(lane)) : rows
+      }
+      const close = (exit: Exit.Exit<unknown, QueryError>) =>
+        Exit.isSuccess(exit)
+          ? Effect.forEach(made, Queue.end, { discard: true })
+          : Effect.andThen(
+              Deferred.failCause(lanes, exit.cause),
+              Effect.forEach(made, (lane) => Queue.failCause(lane, exit.cause), { discard: true })
+            )
+      const fiber = yield* Effect.forkScoped(Effect.onExit(forEachPart(partition, runOptions, read, open), close))
       return Stream.fromIterable(yield* Deferred.await(lanes)).pipe(
         Stream.flatMap(Stream.fromQueue),
-        Stream.flattenIterable,
-        // The end of the rows is the end of the run, and what went wrong with that stands behind them.
+        Stream.flattenArray,
+        // The last part may be read before its run has ended, and that may go wrong, too.
         Stream.concat(Stream.fromEffectDrain(Fiber.join(fiber)))
       )
     })
   )
 }
+
+const makeLane = <A>(capacity: number) =>
+  Queue.bounded<Array.NonEmptyReadonlyArray<A>, QueryError | Cause.Done>(capacity)

@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import type { Schema } from "effect"
 import { Effect } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
@@ -19,6 +20,29 @@ import { Rejected } from "./QueryError.ts"
 import type { SqlText } from "./Subquery.ts"
 import { around, built, faultOf, textOf } from "./Subquery.ts"
 
+/** @internal */
+export const TypeId = "~querypool/query/Partition"
+
+/**
+ * A query and how it is cut. The rows of its parts have the shape of `S`.
+ *
+ * @since 0.1.0
+ */
+export interface Partition<out S extends Schema.Constraint> {
+  readonly name: string
+  readonly schema: S
+  /** @internal */
+  readonly [TypeId]: {
+    /** `onStatement` is told the text that is cut, if it is a statement. */
+    readonly plan: (
+      sql: SqlClient,
+      onStatement: (text: string) => void
+    ) => Effect.Effect<Planned, SqlError | QueryError>
+    /** Whether it is of no use without a snapshot. */
+    readonly needsSnapshot: boolean
+  }
+}
+
 /**
  * What is run for a part.
  *
@@ -27,6 +51,8 @@ import { around, built, faultOf, textOf } from "./Subquery.ts"
 export interface Part {
   readonly name: string
   readonly text: SqlText
+  /** The text of the statement that it is a part of, if it is one of a statement. */
+  readonly statement: string | undefined
   /** To be asked behind its rows: why they may be the wrong ones. */
   readonly check: ((sql: SqlClient) => Effect.Effect<string | undefined, SqlError>) | undefined
 }
@@ -102,9 +128,11 @@ export const planRanges = Effect.fnUntraced(function* (
   sql: SqlClient,
   { name, statement: make }: { readonly name: string; readonly statement: (sql: SqlClient) => Sql },
   cut: Cut,
-  each: Each | undefined
+  each: Each | undefined,
+  onStatement: (text: string) => void
 ): Effect.fn.Return<Planned, SqlError | QueryError> {
   const statement = textOf(make(sql))
+  onStatement(statement.text)
   const fault = faultOf(statement.text)
   if (fault !== undefined) return yield* refuse(name, fault)
   const { bounds, column } = yield* boundsOf(sql, statement, cut)
@@ -123,7 +151,12 @@ export const planRanges = Effect.fnUntraced(function* (
     parts: yield* Effect.forEach(parts, ({ from, name: partName, to }) => {
       const { parameters, text } = condition(column, statement.parameters.length + 1, from, to)
       const rows = around(statement, (rows) => `select * from ${rows} where ${text}`, parameters)
-      return Effect.map(textFor(sql, name, rows, each), (text): Part => ({ name: partName, text, check: undefined }))
+      return Effect.map(textFor(sql, name, rows, each), (text): Part => ({
+        name: partName,
+        text,
+        statement: statement.text,
+        check: undefined
+      }))
     })
   }
 })
@@ -155,6 +188,7 @@ export const planBlocks = Effect.fnUntraced(function* (
       Effect.map(textFor(sql, name, { text: part.text, parameters: [] }, each), (text): Part => ({
         name: partName,
         text,
+        statement: undefined,
         check: checkOf(part)
       }))
     )

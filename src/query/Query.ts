@@ -261,7 +261,7 @@ export const stream = <S extends Schema.Constraint>(
   options?: StreamOptions
 ): Stream.Stream<S["Type"], QueryError, S["DecodingServices"] | QueryPool> => {
   Origin.note(find.name)
-  return streamOf(find.name, rowsOf(find), options)
+  return streamOf(find.name, rowStream(find), options)
 }
 
 /**
@@ -269,7 +269,7 @@ export const stream = <S extends Schema.Constraint>(
  *
  * @internal
  */
-export const rowsOf = <S extends Schema.Constraint>(find: Find<S>) => {
+export const rowStream = <S extends Schema.Constraint>(find: Find<S>) => {
   const decode = decoderOf(find.schema, "chunk")
   return (sql: SqlClient, unit: Unit): Stream.Stream<S["Type"], QueryError | SqlError, S["DecodingServices"]> =>
     Stream.mapArrayEffect(toStatement(sql, find.statement(sql)).stream, (chunk) =>

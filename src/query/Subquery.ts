@@ -11,6 +11,7 @@ import type { SqlClient } from "effect/sql/SqlClient"
 import type { Fragment, Statement } from "effect/sql/Statement"
 import * as Token from "../internal/sqlTokens.ts"
 import type { Sql } from "./Query.ts"
+import type { SqlPosition } from "./QueryError.ts"
 
 /**
  * A text with its parameters, the first of which is `$1`.
@@ -31,6 +32,9 @@ export const textOf = (statement: Sql): SqlText => {
   return { text: statement.sql, parameters: "params" in statement ? statement.params : statement.parameters }
 }
 
+/** On lines of its own: a comment at its end would swallow the parenthesis, and errors show one of its lines. */
+const subqueryOf = (text: string): string => `(\n${text}\n) as part`
+
 /**
  * A text around the statement, which may have more parameters: `more` gets the number of its first one.
  *
@@ -41,8 +45,7 @@ export const around = (
   outer: (subquery: string, first: number) => string,
   more: ReadonlyArray<unknown> = []
 ): SqlText => ({
-  // A comment at its end would swallow the parenthesis, if that stood on the same line.
-  text: outer(`(${inner.text}\n) as part`, inner.parameters.length + 1),
+  text: outer(subqueryOf(inner.text), inner.parameters.length + 1),
   parameters: [...inner.parameters, ...more]
 })
 
@@ -73,7 +76,23 @@ export const built = (
   if (!own.includes(mark)) {
     return "`each` does not read its part, so that each part would give the same. Write `from ${part}` in it"
   }
-  return { text: own.replaceAll(mark, () => `(${rows.text}\n) as part`), parameters: all }
+  return { text: own.replaceAll(mark, () => subqueryOf(rows.text)), parameters: all }
+}
+
+/**
+ * Where in a statement an error stands that the server found in the text around it; `undefined` if it stands in that.
+ *
+ * @internal
+ */
+export const placeIn = (text: string, { column, text: found }: SqlPosition): SqlPosition | undefined => {
+  let before = 0
+  const lines = text.split(/(\r\n|\r|\n)/)
+  for (let line = 0; line < lines.length; line += 2) {
+    const source = lines[line] ?? ""
+    if (source === found) return { offset: before + column, line: line / 2 + 1, column, text: source }
+    before += [...source, ...(lines[line + 1] ?? "")].length
+  }
+  return undefined
 }
 
 /**

@@ -255,22 +255,26 @@ layer(Pg.layer("Partition"), { excludeTestServices: true })("a query in parts", 
           yield* failure("select id, owner, point(1, 2) as place from account", { column: "place", parts: 2 }),
           'Query "accounts [plan]" failed: operator does not exist: point < point (42883 undefined_function)'
         )
-        const origin = /at test\/integration\/query\/Partition\.test\.ts:\d+:\d+$/
-        assert.match(
-          (yield* Effect.flip(
-            Partition.findAll(
-              Partition.byRange(
-                {
-                  ...accounts,
-                  name: "elsewhere",
-                  statement: () => ({ sql: "select 1 as id, 2 as owner", params: [] })
-                },
-                { column: "id", bounds: [1] }
-              )
-            )
-          )).message,
-          origin
+        const wrong = Partition.byRange(
+          { ...accounts, statement: (sql) => sql`select id, owner\nfrom account\nwhere idd > ${1}` },
+          { column: "id", bounds: [1] }
         )
+        const { message } = yield* Effect.flip(Partition.findAll(wrong))
+        assert.match(message, /^  3 \| where idd > \$1\n {12}\^$/m)
+        assert.match(message, /at test\/integration\/query\/Partition\.test\.ts:\d+:\d+$/)
+        const late = {
+          ...accounts,
+          statement: () => ({ sql: "select id, (1 / (id - 900))::text as owner\nfrom account", params: [] })
+        }
+        for (const error of [
+          yield* Effect.flip(Partition.findAll(Partition.byRange(late, { column: "id", parts: 2 }))),
+          yield* Effect.flip(Stream.runDrain(Partition.stream(Partition.byRange(late, { column: "id", parts: 2 }))))
+        ]) {
+          assert.match(
+            error.message,
+            /^Query "accounts \[2\/2\]" failed: division by zero \(22012 division_by_zero\)$/m
+          )
+        }
       }).pipe(Effect.provide(Pg.pool()))
     )
   })

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { around, built, faultOf, textOf } from "../../../src/query/Subquery.ts"
+import { around, built, faultOf, placeIn, textOf } from "../../../src/query/Subquery.ts"
 import * as ScriptedPool from "./ScriptedPool.ts"
 
 describe("a statement inside another one", () => {
@@ -49,7 +49,7 @@ describe("a statement inside another one", () => {
     Effect.gen(function* () {
       const { sql } = yield* ScriptedPool.make()
       const expected = {
-        text: "select * from (select $1 as a, $2 as b\n) as part where a < $3",
+        text: "select * from (\nselect $1 as a, $2 as b\n) as part where a < $3",
         parameters: [7, "x", 8]
       }
       const wheres = [
@@ -73,14 +73,14 @@ describe("a statement inside another one", () => {
           rows
         ),
         {
-          text: `select $3 as one, count(*) as n from (${rows.text}\n) as part where "id" IN ($4,$5)`,
+          text: `select $3 as one, count(*) as n from (\n${rows.text}\n) as part where "id" IN ($4,$5)`,
           parameters: ["a", "b", 1, 2, 3]
         }
       )
       const none = { text: "table account", parameters: [] }
       assert.deepStrictEqual(
         built(sql, (sql, part) => sql`select $$ $& $$ from ${part} where id = ${1}`, none),
-        { text: "select $$ $& $$ from (table account\n) as part where id = $1", parameters: [1] }
+        { text: "select $$ $& $$ from (\ntable account\n) as part where id = $1", parameters: [1] }
       )
       const twice = built(sql, (sql, part) => sql`select from ${part} where exists (select from ${part})`, rows)
       assert.strictEqual(typeof twice === "string" ? 0 : twice.text.split(rows.text).length, 3)
@@ -101,4 +101,13 @@ describe("a statement inside another one", () => {
       )
     })
   )
+
+  it("finds its own line again in an error of what is around it", () => {
+    const text = "select 😀,\r\n  idd\nfrom account"
+    const place = (found: string, column: number) => placeIn(text, { offset: 99, line: 9, column, text: found })
+    assert.deepStrictEqual(place("  idd", 3), { offset: 14, line: 2, column: 3, text: "  idd" })
+    assert.deepStrictEqual(place("select 😀,", 8), { offset: 8, line: 1, column: 8, text: "select 😀," })
+    assert.deepStrictEqual(place("from account", 6), { offset: 23, line: 3, column: 6, text: "from account" })
+    assert.isUndefined(place(") as part where part.x < $1", 18))
+  })
 })
