@@ -48,8 +48,12 @@ export type ByRange = {
   | { readonly parts?: undefined; readonly bounds: ReadonlyArray<Bound> }
 )
 
-/** More would be more queries than any server runs at once, by far. */
-const mostParts = 10_000
+/**
+ * More would be more queries than any server runs at once, by far.
+ *
+ * @internal
+ */
+export const mostParts = 10_000
 
 const checkParts = (parts: number): void => {
   if (!Number.isSafeInteger(parts) || parts < 1 || parts > mostParts) {

@@ -150,8 +150,7 @@ const writes = new Set(["insert", "update", "delete", "merge"])
 /** In WITH, what comes before a name, which may itself be called `values`. */
 const beforeName = new Set(["with", "recursive", ","])
 
-const notAQuery = (words: string): string =>
-  `it begins with ${words.toUpperCase()}, where a SELECT, VALUES, TABLE or WITH … SELECT is expected`
+const notAQuery = (words: string): string => `${words.toUpperCase()} is no SELECT, VALUES, TABLE or WITH … SELECT`
 
 const semicolonAt = (text: string, at: number): string =>
   faultOf(text.slice(at + 1)) === "it is empty"

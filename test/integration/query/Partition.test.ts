@@ -237,7 +237,7 @@ layer(Pg.layer("Partition"), { excludeTestServices: true })("a query in parts", 
         assert.strictEqual(yield* failure("table account;"), `${refused} it ends in a semicolon. Leave that out`)
         assert.strictEqual(
           yield* failure("update account set balance = 1 returning id"),
-          `${refused} it begins with UPDATE, where a SELECT, VALUES, TABLE or WITH … SELECT is expected`
+          `${refused} UPDATE is no SELECT, VALUES, TABLE or WITH … SELECT`
         )
         assert.strictEqual(
           yield* failure("table account", { column: "id", parts: 2, each: (sql) => sql`select 1 as id, 'x' as owner` }),

@@ -28,12 +28,9 @@ describe("a statement inside another one", () => {
     ["select 1;", "it ends in a semicolon. Leave that out"],
     ["select 1; -- done\n ", "it ends in a semicolon. Leave that out"],
     ["select 1; select 2", "it is more than one statement, where one is expected"],
-    ["insert into a values (1)", "it begins with INSERT, where a SELECT, VALUES, TABLE or WITH … SELECT is expected"],
-    ["explain select 1", "it begins with EXPLAIN, where a SELECT, VALUES, TABLE or WITH … SELECT is expected"],
-    [
-      "with a as (select 1) delete from b",
-      "it begins with WITH … DELETE, where a SELECT, VALUES, TABLE or WITH … SELECT is expected"
-    ],
+    ["insert into a values (1)", "INSERT is no SELECT, VALUES, TABLE or WITH … SELECT"],
+    ["explain select 1", "EXPLAIN is no SELECT, VALUES, TABLE or WITH … SELECT"],
+    ["with a as (select 1) delete from b", "WITH … DELETE is no SELECT, VALUES, TABLE or WITH … SELECT"],
     ["select 1) as a, (select 2", "it closes a parenthesis that it does not open"],
     ["select (1", "it opens a parenthesis that it does not close"],
     ["select 'a", "a string, a quoted name or a comment in it has no end"],
