@@ -9,9 +9,8 @@
  *
  * @internal
  */
-import type { Cause } from "effect"
+import type { Array as Arr, Cause } from "effect"
 import { Effect } from "effect"
-import type { NonEmptyReadonlyArray } from "effect/Array"
 
 /** @internal */
 export class Outlet<A, E> {
@@ -74,7 +73,7 @@ export class Outlet<A, E> {
   })
 
   /** All that is ready, as soon as something is. For one reader. */
-  readonly read: Effect.Effect<NonEmptyReadonlyArray<A>, E | Cause.Done> = Effect.suspend(() => {
+  readonly read: Effect.Effect<Arr.NonEmptyReadonlyArray<A>, E | Cause.Done> = Effect.suspend(() => {
     const { ready } = this
     if (isNonEmpty(ready)) {
       this.ready = []
@@ -94,7 +93,7 @@ export class Outlet<A, E> {
    * In a turn of its own, so that it gets all that comes in this one; and work that never waits would go on within the
    * reader, and the reader within it, and no one else would ever have a turn.
    */
-  private readonly readLater: Effect.Effect<NonEmptyReadonlyArray<A>, E | Cause.Done> = Effect.suspend(() =>
+  private readonly readLater: Effect.Effect<Arr.NonEmptyReadonlyArray<A>, E | Cause.Done> = Effect.suspend(() =>
     Effect.andThen(Effect.yieldNow, this.read)
   )
 
@@ -108,4 +107,4 @@ export class Outlet<A, E> {
   })
 }
 
-const isNonEmpty = <A>(values: ReadonlyArray<A>): values is NonEmptyReadonlyArray<A> => values.length > 0
+const isNonEmpty = <A>(values: ReadonlyArray<A>): values is Arr.NonEmptyReadonlyArray<A> => values.length > 0

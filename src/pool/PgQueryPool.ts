@@ -217,10 +217,21 @@ const make = Effect.fnUntraced(function* (config: Config) {
     return connection instanceof PgSession ? connection : undefined
   }
 
+  /** Runs an effect as a transaction that begins in a way of its own. */
+  const begunBy = <A, E, R>(begin: string, body: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
+    Effect.withFiber((fiber) => {
+      // Within: a transaction of another client in the body begins in its own way.
+      const own = Effect.provideService(body, SqlClient.BeginTransaction, fiber.getRef(SqlClient.BeginTransaction))
+      return Effect.provideService(sql.withTransaction(own), SqlClient.BeginTransaction, begin)
+    })
+
   const asUnit =
     (query: QueryInfo) =>
-    <A, E, R>(body: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
-      query.options.mode === "transaction" ? sql.withTransaction(body) : body
+    <A, E, R>(body: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> => {
+      if (query.options.mode === "transaction") return sql.withTransaction(body)
+      // Behind a pooler that gives sessions out by the transaction, the session's setting may be with another.
+      return query.options.mode === "readOnly" && connections.shared() ? begunBy("BEGIN READ ONLY", body) : body
+    }
 
   /** Runs a unit as a transaction that sees a snapshot. */
   const reading = <A, E, R>(
@@ -228,17 +239,7 @@ const make = Effect.fnUntraced(function* (config: Config) {
     unit: PgSession,
     body: Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | SqlError, R> =>
-    Effect.withFiber((fiber) => {
-      const own = fiber.getRef(SqlClient.BeginTransaction)
-      return Effect.flatMap(joinable(snapshot), (taken) =>
-        // Within: a transaction of another client in the body begins in its own way.
-        sql
-          .withTransaction(
-            Effect.andThen(unit.join(taken), Effect.provideService(body, SqlClient.BeginTransaction, own))
-          )
-          .pipe(Effect.provideService(SqlClient.BeginTransaction, beginReading))
-      )
-    })
+    Effect.flatMap(joinable(snapshot), (taken) => begunBy(beginReading, Effect.andThen(unit.join(taken), body)))
 
   const pipelined = <A, E, R>(
     query: QueryInfo,
@@ -256,7 +257,8 @@ const make = Effect.fnUntraced(function* (config: Config) {
   }
 
   const use: QueryPool["Service"]["use"] = (query, body, terms) => {
-    if (query.options.lane !== "pipelined" || terms?.snapshot !== undefined) return pinned(query, body, terms)
+    const isPinned = query.options.lane !== "pipelined" || terms?.snapshot !== undefined
+    if (isPinned || (query.options.mode === "readOnly" && connections.shared())) return pinned(query, body, terms)
     return Effect.withFiber((fiber) =>
       around(fiber.context) === undefined
         ? pipelined(query, (unit) => body(sql, unit), limitsOf(terms))

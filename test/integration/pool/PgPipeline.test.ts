@@ -1,6 +1,7 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Logger, Redacted, Schema, Stream } from "effect"
-import { PgQueryPool, Query, QueryError, QueryPool, RetryPolicy } from "querypool"
+import { PgQueryPool, Query, QueryPool, RetryPolicy } from "querypool"
+import type { QueryError } from "querypool"
 import * as Faults from "../../support/Faults.ts"
 import * as Pg from "../../support/Pg.ts"
 import { waitUntil } from "../../support/waitUntil.ts"
@@ -20,6 +21,9 @@ const statement = (name: string, text: string, options?: Omit<Query.FindOptions,
     { name, schema: Schema.Unknown, statement: () => ({ sql: text, parameters: [] }) },
     { ...options, lane: "pipelined" }
   )
+
+const insert = (mode: "readOnly" | "autocommit") =>
+  statement("insert", "insert into notes values ('x') returning note", { mode })
 
 const pinned = (name: string, text: string) => Query.make(name, (sql) => sql.unsafe(text))
 
@@ -116,8 +120,6 @@ layer(Pg.layer("PgPipeline"), { excludeTestServices: true })("the pipelined lane
     Effect.gen(function* () {
       const { observer } = yield* Pg.Pg
       yield* observer.rows("create table if not exists notes (note text)")
-      const insert = (mode: "readOnly" | "autocommit") =>
-        statement("insert", "insert into notes values ('x') returning note", { mode })
       const error = yield* Effect.flip(insert("readOnly"))
       assert.deepInclude({ ...error.reason }, { _tag: "Rejected", sqlState: "25006" })
       assert.deepStrictEqual(yield* insert("autocommit"), [{ note: "x" }])
@@ -230,8 +232,8 @@ layer(Pg.layer("PgPipeline"), { excludeTestServices: true })("the pipelined lane
       () =>
         Effect.gen(function* () {
           // Connecting would take a part of its time.
-        yield* lookup(0)
-        const error = yield* Effect.flip(statement("slow", "select pg_sleep(0.3)", { timeout: 50 }))
+          yield* lookup(0)
+          const error = yield* Effect.flip(statement("slow", "select pg_sleep(0.3)", { timeout: 50 }))
           assert.deepInclude({ ...error.reason }, { _tag: "TimedOut", limit: "timeout" })
           assert.strictEqual(error.outcome, "unknown")
           // It is still there, and the next one waits behind it.

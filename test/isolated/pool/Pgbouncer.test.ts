@@ -232,6 +232,24 @@ describe.skipIf(isMissing)("behind pgbouncer", () => {
     })
 
     describe("in transaction mode", () => {
+      it.effect("has the server refuse every write of a query that only reads, whichever session it gets", () =>
+        Effect.gen(function* () {
+          const { server, services } = yield* start("transaction")
+          yield* server.rows("create table if not exists written (id int)")
+          yield* Effect.gen(function* () {
+            // By now it is known that sessions are shared.
+            yield* QueryPool.all(Array.from({ length: 30 }, (_, n) => number(`number ${n}`)))
+            const writes = Array.from({ length: 30 }, (_, n) =>
+              n % 2 === 0
+                ? Query.make("writes", (sql) => sql`insert into written values (1)`, { mode: "readOnly" })
+                : Query.make("may", (sql) => sql`select 1`)
+            )
+            yield* QueryPool.all(writes, { mode: "outcome" })
+          }).pipe(Effect.provide(services))
+          assert.lengthOf(yield* server.rows("select from written"), 0)
+        })
+      )
+
       it.effect("refuses to hold a snapshot, and says why", () =>
         Effect.gen(function* () {
           const { services } = yield* start("transaction")
