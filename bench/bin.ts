@@ -11,10 +11,11 @@ import type { Effort, Suite } from "./Suite.ts"
 import { cancel } from "./suites/cancel.ts"
 import { eventLoop } from "./suites/eventLoop.ts"
 import { lookups } from "./suites/lookups.ts"
+import { partition } from "./suites/partition.ts"
 import { six } from "./suites/six.ts"
 import { terminalTable } from "./Table.ts"
 
-const suites: ReadonlyArray<Suite> = [lookups, six, eventLoop, cancel]
+const suites: ReadonlyArray<Suite> = [lookups, six, eventLoop, cancel, partition]
 
 class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { message: Schema.String }) {
   override readonly [Runtime.errorExitCode] = 2
