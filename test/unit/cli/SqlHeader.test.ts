@@ -152,6 +152,8 @@ const misplaced = (word: string, line: number) =>
   `q.sql:${line}:1: header \`${word}\` below a statement, where it does nothing: ` +
   "move it up, under the `-- name:` line or to the top of the file"
 
+const cut = (sql: string) => messageOf(`-- name: x\n-- partition: column=id parts=8\n${sql}`)
+
 describe("a partition", () => {
   it("names its column, in quotes where it has to, and how many parts there are", () => {
     for (const value of ["column=id parts=8", "parts=8 column=id", "  column=id   parts=8 "]) {
@@ -166,7 +168,6 @@ describe("a partition", () => {
   })
 
   it("is refused, at its statement, where there is nothing that can be cut", () => {
-    const cut = (sql: string) => messageOf(`-- name: x\n-- partition: column=id parts=8\n${sql}`)
     assert.strictEqual(
       cut("select 1; select 2"),
       'q.sql:3:1: query "x" has several statements, and `-- partition:` cuts one: give that a `-- name:` line of its own'
