@@ -203,5 +203,10 @@ const isLeafOf = (alias: string, leaf: string | undefined): boolean =>
 
 const isLimited = (plan: Node): boolean => plan["Node Type"] === "Limit" || (plan.Plans ?? []).some(isLimited)
 
+/** A foreign table has no blocks to sample, and statistics of its own making. */
 const scansOf = (plan: Node): ReadonlyArray<Node> =>
-  plan.Alias !== undefined && plan["Relation Name"] !== undefined ? [plan] : (plan.Plans ?? []).flatMap(scansOf)
+  plan.Alias === undefined || plan["Relation Name"] === undefined
+    ? (plan.Plans ?? []).flatMap(scansOf)
+    : plan["Node Type"] === "Foreign Scan"
+      ? []
+      : [plan]

@@ -117,6 +117,8 @@ interface Known {
   readonly parts: number
   readonly arithmetic: Arithmetic | undefined
   readonly tables: ReadonlyArray<Table>
+  /** Those of them that may be read: all or none. */
+  readonly readable: ReadonlyArray<Table>
   readonly statistics: Statistics
   /** Asks the statement for the column's least and greatest value. */
   readonly ends: SqlText
@@ -140,7 +142,8 @@ const lookUp = Effect.fnUntraced(function* (
   const ends = endsOf(column, arithmetic, statement)
   const endsCost = (yield* explain(sql, ends))["Total Cost"]
   const isCheap = endsCost <= plan["Total Cost"] * cheapPart
-  return { statement, column, parts, arithmetic, tables, statistics, ends, endsCost, isCheap }
+  const readable = statistics.isReadable ? tables : []
+  return { statement, column, parts, arithmetic, tables, readable, statistics, ends, endsCost, isCheap }
 })
 
 const fromHistogram = Effect.fnUntraced(function* (
@@ -159,7 +162,7 @@ const withoutHistogram = Effect.fnUntraced(function* (
   sql: SqlClient,
   known: Known
 ): Effect.fn.Return<Bounds, SqlError> {
-  const { arithmetic, column, parts, statement, statistics, tables } = known
+  const { arithmetic, column, parts, readable, statement, statistics } = known
   const why = statistics.isFresh ? "the statistics know of none of its values" : statistics.why
   if (arithmetic !== undefined) {
     const ends = yield* askEnds(sql, yield* cheapestEnds(sql, known, arithmetic))
@@ -168,7 +171,7 @@ const withoutHistogram = Effect.fnUntraced(function* (
   }
   const edges = yield* cheapEdges(sql, known)
   const { blocks } = statistics
-  const { range, values } = yield* sampled(sql, column, statement, { blocks, edges, parts, tables })
+  const { range, values } = yield* sampled(sql, column, statement, { blocks, edges, parts, tables: readable })
   const cuts = cutsOf([{ rows: 1, nulls: 0 }], values, parts, range)
   return { origin: "sample", why, bounds: yield* sorted(sql, column, cuts) }
 })
@@ -180,11 +183,11 @@ const cheapEdges = (sql: SqlClient, { ends, isCheap }: Known): Effect.Effect<Edg
 /** Asks the table instead of the statement, where that has an index and the statement does not use it. */
 const cheapestEnds = Effect.fnUntraced(function* (
   sql: SqlClient,
-  { column, ends, endsCost, isCheap, tables }: Known,
+  { column, ends, endsCost, isCheap, readable }: Known,
   arithmetic: Arithmetic
 ): Effect.fn.Return<SqlText, SqlError> {
-  const [table] = tables
-  if (isCheap || table === undefined || tables.length > 1) return ends
+  const [table] = readable
+  if (isCheap || table === undefined || readable.length > 1) return ends
   const ofTable = endsOf({ ...column, name: "part.value" }, arithmetic, { text: readFrom(table), parameters: [] })
   return (yield* explain(sql, ofTable))["Total Cost"] <= endsCost * cheapPart ? ofTable : ends
 })

@@ -32,9 +32,11 @@ export interface Statistics {
   readonly sources: ReadonlyArray<Source>
   /** Blocks of all tables together. */
   readonly blocks: number
+  /** Whether they may be read: behind a view stands what only its owner may read. */
+  readonly isReadable: boolean
 }
 
-const unknown = (why: string): Statistics => ({ isFresh: false, why, sources: [], blocks: 0 })
+const unknown = (why: string): Statistics => ({ isFresh: false, why, sources: [], blocks: 0, isReadable: false })
 
 const columnsOf = (tables: ReadonlyArray<Table>): ReadonlyArray<unknown> => [
   tables.map(({ schema }) => schema),
@@ -49,6 +51,7 @@ const withStatistics = `from unnest($1::text[], $2::text[], $3::text[])
 const facts = `select c.reltuples::text as rows, pg_catalog.pg_relation_size(c.oid)::text as bytes,
     pg_catalog.current_setting('block_size') as block, s.null_frac::text as nulls,
     pg_catalog.pg_stat_get_mod_since_analyze(c.oid)::text as changed,
+    (pg_catalog.has_schema_privilege(n.oid, 'usage') and pg_catalog.has_column_privilege(c.oid, t.name, 'select'))::text as readable,
     greatest(pg_catalog.pg_stat_get_last_analyze_time(c.oid), pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid))::text as analyzed
   ${withStatistics}
   join pg_catalog.pg_namespace n on n.nspname = t.schema
@@ -75,7 +78,8 @@ export const statisticsOf = Effect.fnUntraced(function* (
   const rows = sources.reduce((sum, source) => sum + source.rows, 0)
   const changed = found.reduce((sum, row) => sum + Number(row["changed"]), 0)
   const filled = found.filter((row) => Number(row["bytes"]) > 0)
-  const not = (why: string): Statistics => ({ isFresh: false, why, sources, blocks })
+  const isReadable = found.length === tables.length && found.every((row) => row["readable"] === "true")
+  const not = (why: string): Statistics => ({ isFresh: false, why, sources, blocks, isReadable })
   if (filled.length === 0) return not(`${name} ${tables.length === 1 ? "is" : "are"} empty`)
   if (found.length < tables.length || filled.some((row) => row["analyzed"] === null)) {
     return not(`${name} ${tables.length === 1 ? "was" : "were"} not analyzed, as far as is known`)
@@ -83,7 +87,7 @@ export const statisticsOf = Effect.fnUntraced(function* (
   if (filled.some((row) => row["nulls"] === null)) return not(`there are no statistics of "${first.column}" in ${name}`)
   const isFresh = changed <= rows * mostChanged
   const since = `${count(changed)} of ${count(rows)} rows changed since`
-  return { isFresh, why: `the statistics of ${name} are ${isFresh ? "fresh" : "stale"}: ${since}`, sources, blocks }
+  return { ...not(`the statistics of ${name} are ${isFresh ? "fresh" : "stale"}: ${since}`), isFresh }
 })
 
 /**

@@ -304,6 +304,38 @@ layer(Pg.layer("PartitionPlan"), { excludeTestServices: true })("the plan of a q
       }).pipe(Effect.scoped, Effect.provide(Pg.pool()))
     )
 
+    it.effect("reads nothing but the statement of what only the owner of a view may read", () =>
+      Effect.gen(function* () {
+        const observer = yield* own(
+          "schema hidden",
+          "create schema hidden",
+          `create table hidden.secret as select i as id, 'n' || i as name from generate_series(1, ${rows}) i`,
+          "create index on hidden.secret (id)",
+          "create view shown as select name, id from hidden.secret where id > 10",
+          "create role viewer login password 'viewer'",
+          "grant select on shown to viewer"
+        )
+        yield* Effect.addFinalizer(() =>
+          Effect.orDie(Effect.andThen(observer.rows("drop owned by viewer"), observer.rows("drop role viewer")))
+        )
+        const asViewer = Pg.pool({}, (url) => {
+          url.username = "viewer"
+          url.password = "viewer"
+        })
+        const [names, ids] = yield* Effect.provide(
+          Effect.all([cut("select name from shown", "name", 4), cut("select * from shown", "id", 4)]),
+          asViewer
+        )
+        assert.strictEqual(names.origin, "sample")
+        assertEven(names.sizes, 4, 0.05)
+        assert.strictEqual(ids.origin, "min and max")
+        assertEven(ids.sizes, 4, 0.01)
+        yield* observer.rows("analyze hidden.secret")
+        const analyzed = yield* Effect.provide(cut("select name from shown", "name", 4), asViewer)
+        assert.deepInclude(analyzed, { origin: "sample", why: 'there are no statistics of "name" in hidden.secret' })
+      }).pipe(Effect.scoped)
+    )
+
     it.effect("makes one part of what has no values to cut before", () =>
       Effect.gen(function* () {
         const observer = yield* own("table bare", "create table bare (id int, name text)")
