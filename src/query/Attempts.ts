@@ -101,7 +101,12 @@ const noSlot = (afterMillis: number) => new QueueTimeout({ afterMillis })
 const tooLong = (afterMillis: number) => new TimedOut({ limit: "timeout", afterMillis })
 const overdue = (afterMillis: number) => new TimedOut({ limit: "deadline", afterMillis })
 
-const unstarted = (query: QueryInfo, reason: Limit["reason"] | Rejected): QueryError =>
+/**
+ * The failure of a query of which nothing was done.
+ *
+ * @internal
+ */
+export const unstarted = (query: Pick<QueryInfo, "name" | "origin">, reason: Limit["reason"] | Rejected): QueryError =>
   new QueryError({ query: query.name, origin: query.origin, reason, connection: "usable", outcome: "notApplied" })
 
 /**
