@@ -13,11 +13,12 @@ import { eventLoop } from "./suites/eventLoop.ts"
 import { lookups } from "./suites/lookups.ts"
 import { million } from "./suites/million.ts"
 import { rows } from "./suites/rows.ts"
+import { partition } from "./suites/partition.ts"
 import { six } from "./suites/six.ts"
 import { skew } from "./suites/skew.ts"
 import { terminalTable } from "./Table.ts"
 
-const suites: ReadonlyArray<Suite> = [lookups, million, rows, six, eventLoop, cancel, skew]
+const suites: ReadonlyArray<Suite> = [lookups, million, rows, six, eventLoop, cancel, skew, partition]
 
 class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { message: Schema.String }) {
   override readonly [Runtime.errorExitCode] = 2

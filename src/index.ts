@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 export * as Outcome from "./query/Outcome.ts"
+export * as Partition from "./query/Partition.ts"
 export * as Plan from "./query/Plan.ts"
 export * as Query from "./query/Query.ts"
 export * as QueryError from "./query/QueryError.ts"

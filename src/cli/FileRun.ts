@@ -3,19 +3,20 @@
  *
  * @internal
  */
-import { Cause, Effect, Exit, Stream } from "effect"
-import type { SqlClient } from "effect/sql/SqlClient"
+import { Cause, Effect, Exit } from "effect"
 import { QueryError } from "../query/QueryError.ts"
 import type { QueryEvent } from "../query/QueryEvent.ts"
 import { planned } from "../query/Members.ts"
 import * as Plan from "../query/Plan.ts"
 import * as Query from "../query/Query.ts"
-import type { RunOptions, Unit } from "../query/QueryPool.ts"
+import type { RunOptions } from "../query/QueryPool.ts"
 import * as QueryPool from "../query/QueryPool.ts"
 import * as Report from "../query/Report.ts"
 import { QueryFailed } from "./CliFailure.ts"
+import { inParts } from "./FileParts.ts"
 import type { FilePlan } from "./FilePlan.ts"
-import type { FileQuery } from "./QueryFiles.ts"
+import type { FileResult, Kept } from "./FileResult.ts"
+import { nothing, runStatement } from "./FileResult.ts"
 import type { Defaults } from "./QueryOptions.ts"
 import { optionsOf } from "./QueryOptions.ts"
 import type { SqlPlace } from "./SqlPlace.ts"
@@ -24,52 +25,12 @@ import type { SqlStatement } from "./SqlSplitter.ts"
 
 const leftOpen = "the query ended inside the transaction it began, which is rolled back. Add COMMIT or ROLLBACK"
 
-type Row = Readonly<Record<string, string | null>>
-
-/**
- * The last result of a query's statements.
- *
- * @internal
- */
-export interface FileResult {
-  readonly query: FileQuery
-  /** Of the last statement that gave a result set; `undefined` when none did. */
-  columns: Unit["columns"]
-  /** The first rows of it, each value as the server renders it; given back once they have been told. */
-  rows: ReadonlyArray<Row>
-  /** How many rows there were, shown or not. */
-  rowCount: number
-  /** How many of the statements gave a result set. */
-  resultSets: number
-  /** Whether a transaction that a statement began is open. */
-  inTransaction: boolean
-  /** The tag of the last statement, such as `INSERT 0 3`. */
-  command: string | undefined
-  /** The statement under way, or the last one. */
-  statement: SqlStatement | undefined
-}
-
 /** @internal */
-export interface Options extends Defaults, Pick<RunOptions, "queueTimeout" | "deadline"> {
+export interface Options extends Defaults, Kept, Pick<RunOptions, "queueTimeout" | "deadline"> {
   readonly concurrency: number
   readonly order: Plan.Order
   readonly stopOnError: boolean
-  /** How many rows to keep of each query. */
-  readonly maxRows: number
-  /** What to keep of each value. */
-  readonly keep: (text: string) => string
 }
-
-/** What a query's result is before each attempt: nothing of the one before may show. */
-const nothing = (): Omit<FileResult, "query"> => ({
-  columns: undefined,
-  rows: [],
-  rowCount: 0,
-  resultSets: 0,
-  inTransaction: false,
-  command: undefined,
-  statement: undefined
-})
 
 const toQuery = (result: FileResult, options: Options) => {
   const how = optionsOf(result.query.settings, options)
@@ -95,47 +56,6 @@ const toQuery = (result: FileResult, options: Options) => {
     },
     how
   )
-}
-
-/** Whether a transaction of the file's own is open after a statement, by the server's word for what it did. */
-const isOpenAfter = (wasOpen: boolean, { text }: SqlStatement, command: string | undefined): boolean => {
-  if (command === "BEGIN" || command === "START TRANSACTION") return true
-  if (command !== "COMMIT" && command !== "ROLLBACK" && command !== "PREPARE TRANSACTION") return wasOpen
-  return wasOpen && /\b(?:to\s+(?:savepoint\s+)?\S+|and\s+chain)\s*$/i.test(text)
-}
-
-/** Streams, so that a result of any size takes no more memory than what is shown of it. */
-const runStatement = (sql: SqlClient, unit: Unit, result: FileResult, statement: SqlStatement, options: Options) =>
-  Effect.suspend(() => {
-    const { keep, maxRows } = options
-    result.statement = statement
-    const before = unit.columns
-    const rows: Array<Row> = []
-    let count = 0
-    return sql.unsafe<Row>(statement.text).stream.pipe(
-      Stream.runForEachArray((chunk) =>
-        Effect.sync(() => {
-          for (const row of chunk.slice(0, maxRows - rows.length)) rows.push(keepOf(row, keep))
-          count += chunk.length
-        })
-      ),
-      Effect.map(() => {
-        result.command = unit.command
-        result.inTransaction = isOpenAfter(result.inTransaction, statement, unit.command)
-        if (unit.columns === undefined || unit.columns === before) return
-        result.columns = unit.columns
-        result.rows = rows
-        result.rowCount = count
-        result.resultSets++
-      })
-    )
-  })
-
-const keepOf = (row: Row, keep: Options["keep"]): Row => {
-  const values = Object.entries(row)
-  return values.every(([, value]) => value === null || keep(value) === value)
-    ? row
-    : Object.fromEntries(values.map(([name, value]) => [name, value === null ? null : keep(value)]))
 }
 
 /** @internal */
@@ -211,7 +131,7 @@ export const run = Effect.fnUntraced(function* (
   }
   const { concurrency, deadline, order, queueTimeout, snapshot } = options
   const units = planned(
-    results.map((result) => toQuery(result, options)),
+    results.map((result) => inParts(result, options) ?? toQuery(result, options)),
     { needs: plan.needs, order: Plan.orderOf(plan, order) }
   )
   const mode = options.stopOnError ? "default" : "outcome"

@@ -15,6 +15,7 @@ import { planOf } from "./FilePlan.ts"
 import type * as FileRun from "./FileRun.ts"
 import { integer } from "./IntegerFlag.ts"
 import { planFlags } from "./PlanFlags.ts"
+import type { FileQuery } from "./QueryFiles.ts"
 import { readQueries } from "./QueryFiles.ts"
 import type { Defaults } from "./QueryOptions.ts"
 import { checkModes } from "./QueryOptions.ts"
@@ -103,6 +104,9 @@ const description = `${summary}
     -- transaction     one transaction, instead of each statement by itself
     -- read-only       the server refuses whatever would write
     -- idempotent      twice does no more than once: retry whatever was applied
+    -- partition: column=id parts=8
+                       a query of one statement in so many parts at once, which
+                       together give its rows, all of one moment
 
   There, a comment that begins with one lower-case word and a colon is a header,
   and an unknown one is refused. Every other comment is prose.
@@ -154,7 +158,7 @@ export const runCommand = Command.make(
       ...defaults,
       queueTimeout: Option.getOrUndefined(input.queueTimeout),
       deadline: Option.getOrUndefined(input.deadline),
-      concurrency: Math.min(input.concurrency, queries.length),
+      concurrency: Math.min(input.concurrency, atOnce(queries)),
       order: input.order,
       stopOnError: input.onError === "stop",
       keep: input.json ? identity : (text) => shorten(text, output.stdout),
@@ -193,6 +197,10 @@ export const runCommand = Command.make(
     { command: "echo 'select now()' | querypool run - --embedded", description: "Try one without a database" }
   ])
 )
+
+/** How many queries and parts of queries there are to run at once. */
+const atOnce = (queries: ReadonlyArray<FileQuery>): number =>
+  queries.reduce((sum, { settings }) => sum + (settings.partition?.parts ?? 1), 0)
 
 const usage = (message: string) => new UsageError({ message })
 

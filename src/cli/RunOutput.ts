@@ -150,7 +150,8 @@ export const forPeople = (output: Output, quiet: boolean): Teller => {
     const took = style(stdout, "dim", `in ${duration(report.ranMillis)}`)
     const gave = result.columns === undefined ? (result.command ?? "done") : plural(result.rowCount, "row")
     const others = result.resultSets < 2 ? "" : style(stdout, "dim", `, the last of ${result.resultSets} results`)
-    console.log(`${style(stdout, "bold", toLine(report.name))}  ${gave} ${took}${others}`)
+    const parts = result.parts === undefined ? "" : style(stdout, "dim", `, ${plural(result.parts, "part")}`)
+    console.log(`${style(stdout, "bold", toLine(report.name))}  ${gave} ${took}${others}${parts}`)
     if (rows.length > 0 && columns.length > 0) {
       const lines = drawLines(
         columns.map(({ name, typeOid }) => ({ name: toLine(name), align: isNumeric(typeOid) ? "right" : "left" })),
@@ -211,7 +212,9 @@ const summary = (all: ReadonlyArray<Finished>, report: RunReport, screen: Screen
     ],
     all.map(({ report: query, result }) => [
       toLine(query.name),
-      `${query.outcome.toLowerCase()}${because(query.because === undefined ? [] : [query.because])}`,
+      query.outcome.toLowerCase() +
+        because(query.because === undefined ? [] : [query.because]) +
+        (result.parts === undefined ? "" : `, ${plural(result.parts, "part")}`),
       result.columns === undefined ? "" : result.rowCount.toLocaleString("en"),
       duration(query.waitedMillis),
       query.attempts === 0 ? "" : duration(query.ranMillis),
@@ -333,7 +336,8 @@ export const forPrograms = (
 const writeQuery = (finished: Finished, write: Output["write"]): void => {
   const { report, result } = finished
   const { columns = [], command = null, rowCount, rows } = result
-  const head = { name: report.name, outcome: report.outcome.toLowerCase(), command, rowCount }
+  const parts = result.parts === undefined ? {} : { parts: result.parts }
+  const head = { name: report.name, outcome: report.outcome.toLowerCase(), command, ...parts, rowCount }
   const tail = {
     truncated: rowCount > rows.length,
     ...(report.outcome === "Failed" ? { error: errorDocument(finished) } : {}),

@@ -17,6 +17,7 @@
  * @since 0.1.0
  */
 import { Result } from "effect"
+import { faultOf } from "../query/Subquery.ts"
 import { type SqlFileError, sqlFileError, type SqlFileErrorReason } from "./SqlFileError.ts"
 import { readHeader, type SqlHeader, type SqlSettings } from "./SqlHeader.ts"
 import { type SqlPlace, startOf } from "./SqlPlace.ts"
@@ -101,7 +102,10 @@ export const parseSqlFile = (input: {
     const ofAll =
       unnamed !== undefined ? ofFile : { ...ofFile, needs: ofFile.needs?.filter((need) => need.name !== name) }
     if (statements.length === 0) return failAt(place, "EmptyQuery", name)
-    queries.push({ name, file, line: place.line, settings: merge(ofAll, settings), statements })
+    const query = { name, file, line: place.line, settings: merge(ofAll, settings), statements }
+    const fault = query.settings.partition === undefined ? undefined : faultOfParts(query)
+    if (fault !== undefined) return failAt(statements[0] ?? place, ...fault)
+    queries.push(query)
   }
   return Result.succeed({ file, text, queries })
 }
@@ -149,8 +153,18 @@ const invalid: ReadonlyMap<string, SqlFileErrorReason> = new Map([
   ["timeout", "InvalidTimeout"],
   ["retry", "InvalidRetry"],
   ["needs", "InvalidNeeds"],
-  ["tag", "InvalidTag"]
+  ["tag", "InvalidTag"],
+  ["partition", "InvalidPartition"]
 ])
+
+/** What is wrong with a query that is to be cut into parts. */
+const faultOfParts = ({ name, settings, statements }: SqlQuery): Fault | undefined => {
+  const [statement, ...others] = statements
+  if (statement === undefined || others.length > 0) return ["PartitionOfMany", name]
+  if (settings.mode === "transaction") return ["PartitionOfTransaction", name]
+  const fault = faultOf(statement.text)
+  return fault === undefined ? undefined : ["PartitionOfOther", fault]
+}
 
 /** The settings of a query, on top of those of its file. */
 const merge = (ofFile: Settings, own: Settings): SqlSettings => {

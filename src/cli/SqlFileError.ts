@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import { Schema } from "effect"
+import { mostParts } from "../query/Partition.ts"
 import { durationHint } from "./DurationText.ts"
 import { knownHeaders, meantBy } from "./SqlHeader.ts"
 import type { SqlPlace } from "./SqlPlace.ts"
@@ -29,6 +30,10 @@ const Reason = Schema.Literals([
   "InvalidRetry",
   "InvalidNeeds",
   "InvalidTag",
+  "InvalidPartition",
+  "PartitionOfMany",
+  "PartitionOfOther",
+  "PartitionOfTransaction",
   "HeaderWithValue",
   "DuplicateHeader",
   "DuplicateTag",
@@ -73,6 +78,13 @@ const sentences: { readonly [R in SqlFileErrorReason]: (subject: string) => stri
     `invalid retry "${value}": write how often to try again at most, such as 3, after \`-- retry:\``,
   InvalidNeeds: (value) => `invalid needs "${value}": write names of queries, separated by commas, after \`-- needs:\``,
   InvalidTag: (value) => `invalid tag "${value}": write key=value after \`-- tag:\``,
+  InvalidPartition: (value) =>
+    `invalid partition "${value}": write a column and from 1 to ${mostParts} parts, such as column=id parts=8, after \`-- partition:\``,
+  PartitionOfMany: (name) =>
+    `query "${name}" has several statements, and \`-- partition:\` cuts one: give that a \`-- name:\` line of its own`,
+  PartitionOfOther: (why) => `a query that cannot be cut by \`-- partition:\`: ${why}`,
+  PartitionOfTransaction: () =>
+    "conflicting headers `partition` and `transaction`: parts only read, each by itself, remove one of them",
   HeaderWithValue: (word) => `header \`${word}\` with a value: write \`-- ${word}\` alone`,
   DuplicateHeader: (word) => `second header \`${word}\`: remove one of them`,
   DuplicateTag: (key) => `second tag \`${key}\`: remove one of them`,

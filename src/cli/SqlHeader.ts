@@ -7,6 +7,7 @@
  *     -- timeout: 30s
  *     -- retry: 3
  *     -- read-only
+ *     -- partition: column=id parts=8
  *     select * from authors;
  *
  * Headers stand above the first statement: under a query's `-- name:` line they hold for that query, above all of them
@@ -24,6 +25,7 @@
 import type { Duration } from "effect"
 import { Option } from "effect"
 import { distance, nearest } from "../internal/editDistance.ts"
+import { mostParts } from "../query/Partition.ts"
 import { parseDuration } from "./DurationText.ts"
 
 /**
@@ -40,6 +42,8 @@ export interface SqlSettings {
   readonly mode?: "transaction" | "readOnly" | undefined
   /** `-- idempotent`: running it twice does no more than running it once. */
   readonly idempotent?: boolean | undefined
+  /** `-- partition: column=id parts=8`: cut by a column into so many parts, which run beside each other. */
+  readonly partition?: { readonly column: string; readonly parts: number } | undefined
   /** `-- needs: a, b`: queries of the run, of this file or another, that have to succeed before it starts. */
   readonly needs?: ReadonlyArray<SqlNeed> | undefined
   /** `-- tag: key=value`: what it can be selected by. */
@@ -83,11 +87,20 @@ const words = {
     if (!tags.every((tag) => tag !== null)) return undefined
     const byKey = new Map(tags.map(([, key = "", text = ""]) => [key, text]))
     return byKey.size === tags.length ? { tags: Object.fromEntries(byKey) } : undefined
+  },
+  partition: (value: string): SqlSettings | undefined => {
+    const [, before, name = "", after] = partitionPattern.exec(value) ?? []
+    const parts = Number(before ?? after)
+    const column = name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name
+    return parts >= 1 && parts <= mostParts && column !== "" ? { partition: { column, parts } } : undefined
   }
 }
 
-/** Without their list they are no settings, and `-- tag` may be a heading above a table of tags. */
-const lists: ReadonlySet<string> = new Set(["needs", "tag"] satisfies ReadonlyArray<Word>)
+/** `column=` and `parts=` in either order; a name in quotes may have blanks in it. */
+const partitionPattern = /^(?:parts=(\d{1,5})\s+)?column=("(?:[^"]|"")+"|[^\s"=]+)(?:\s+parts=(\d{1,5}))?$/
+
+/** Without their value they are no settings, and `-- tag` may be a heading above a table of tags. */
+const lists: ReadonlySet<string> = new Set(["needs", "tag", "partition"] satisfies ReadonlyArray<Word>)
 
 const listOf = (value: string): ReadonlyArray<string> => value.split(",").map((item) => item.trim())
 

@@ -62,17 +62,23 @@ export interface Options extends FileRun.Options {
 type Pool = QueryPool["Service"]
 
 /**
- * A pool that waits for one of these slots as it waits for its own. For bodies that run no other query: that one would
- * need a second slot.
+ * A pool that waits for a slot of its own, and then for one of all, as it waits for a session. In this order, as nobody is
+ * to hold one of all while it waits for its own. For bodies that run no other query: that one would need a second slot.
  */
-const within = (pool: Pool, slots: Slots): Pool => {
+const within = (pool: Pool, own: Slots, total: Slots, clock: Clock.Clock): Pool => {
   const use: Pool["use"] = (query, body, terms) => {
     const queue = terms?.queue
-    const patience =
-      queue === undefined
-        ? undefined
-        : { millis: queue.millis, orElse: Effect.suspend(() => Effect.fail(unstarted(query, queue.reason))) }
-    return withSlot(slots, pool.use(query, body, terms), patience)
+    const until = queue === undefined ? undefined : clock.currentTimeMillisUnsafe() + queue.millis
+    const inOne = <A, E, R>(slots: Slots, effect: Effect.Effect<A, E, R>) =>
+      Effect.suspend(() =>
+        queue === undefined || until === undefined
+          ? withSlot(slots, effect)
+          : withSlot(slots, effect, {
+              millis: until - clock.currentTimeMillisUnsafe(),
+              orElse: Effect.suspend(() => Effect.fail(unstarted(query, queue.reason)))
+            })
+      )
+    return inOne(own, inOne(total, pool.use(query, body, terms)))
   }
   return { ...pool, use }
 }
@@ -127,7 +133,9 @@ export const run = Effect.fnUntraced(function* (
     Effect.suspend(() => {
       begun.add(target)
       const { ofRun, skipped, unreachable } = begin(target)
-      return runOn(target, filePlan, options, ofRun, (pool) => (slots === undefined ? pool : within(pool, slots))).pipe(
+      const bounded = (pool: Pool): Pool =>
+        slots === undefined ? pool : within(pool, new Slots(options.concurrency), slots, clock)
+      return runOn(target, filePlan, options, ofRun, bounded).pipe(
         Effect.catchTags({
           QueryFailed: () => Effect.void,
           Unreachable: ({ message }) => Effect.sync(() => unreachable(message))

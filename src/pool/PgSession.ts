@@ -94,7 +94,7 @@ export class PgSession implements SqlConnection, Unit {
   readonly turns = new PgTurns()
   /** What the unit has done to the database. */
   readonly ledger = new PgLedger()
-  /** The latest statement, for its errors. */
+  /** The latest statement of the unit's own, for its errors: what begins and ends a transaction is none. */
   sql: string | undefined
   /** Whether a COMMIT whose answer is lost is to be looked up: the unit could be tried again then. */
   looksUp = false
@@ -113,6 +113,8 @@ export class PgSession implements SqlConnection, Unit {
   /** Its one transaction sees a snapshot, and another one would not. */
   private reading = false
   private streaming = false
+  /** The latest statement of all. */
+  private sent: string | undefined
   private stuck = false
   private finished = false
   /** The latest statement never left, as its connection was gone before: it leaves no question open. */
@@ -174,11 +176,13 @@ export class PgSession implements SqlConnection, Unit {
   }
 
   /** Notes a statement before it is sent: it may arrive though its answer never does. */
-  private sending(sql: string): Verdict {
+  private sending(sql: string, control: boolean): Verdict {
     const verdict = verdictOf(sql)
     if (verdict.residue === "unfit") this.unfit = true
     else if (verdict.residue === "session") this.dirty = true
-    this.sql = sql
+    this.sent = sql
+    // The ROLLBACK after an error would be shown as what the error is about.
+    if (!control) this.sql = sql
     this.interrupted = false
     this.unsendable = this.connection.broken
     if (!this.unsendable) this.ledger.sent(verdict)
@@ -255,7 +259,7 @@ export class PgSession implements SqlConnection, Unit {
       const send = (): Effect.Effect<A, SqlError> => {
         const refused = this.refusal() ?? (control ? undefined : this.refused(verdictOf(sql)))
         if (refused !== undefined) return refused
-        sent = this.sending(sql)
+        sent = this.sending(sql, control)
         return statement(this.connection.pg)
       }
       // The end is in place before the beginning: an interruption may come between any two steps.
@@ -403,7 +407,7 @@ export class PgSession implements SqlConnection, Unit {
         const opened = this.inTurn(() => {
           const refused = this.refusal() ?? this.refused(verdictOf(sql))
           if (refused !== undefined) return refused
-          sent = this.sending(sql)
+          sent = this.sending(sql, false)
           this.streaming = true
           return Effect.void
         })
@@ -442,7 +446,7 @@ export class PgSession implements SqlConnection, Unit {
   /** The statement that was interrupted has not completed: the server said that it stopped it. */
   stopped(): void {
     // The cancel may have been for an earlier statement of a unit that went on: of this one it says nothing.
-    if (this.interrupted && this.sql !== undefined) this.ledger.refused(verdictOf(this.sql))
+    if (this.interrupted && this.sent !== undefined) this.ledger.refused(verdictOf(this.sent))
   }
 
   /** Whether a transaction could still be rolled back; where none can, nobody is to wait for its end. */

@@ -102,11 +102,11 @@ const tooLong = (afterMillis: number) => new TimedOut({ limit: "timeout", afterM
 const overdue = (afterMillis: number) => new TimedOut({ limit: "deadline", afterMillis })
 
 /**
- * Why a query never got to run.
+ * The failure of a query of which nothing was done.
  *
  * @internal
  */
-export const unstarted = (query: QueryInfo, reason: Limit["reason"] | Rejected): QueryError =>
+export const unstarted = (query: Pick<QueryInfo, "name" | "origin">, reason: Limit["reason"] | Rejected): QueryError =>
   new QueryError({ query: query.name, origin: query.origin, reason, connection: "usable", outcome: "notApplied" })
 
 /**

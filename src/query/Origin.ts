@@ -23,6 +23,15 @@ export const note = (name: string): void => {
   }
 }
 
+/**
+ * Notes that what has one name was made where something of another name was.
+ *
+ * @internal
+ */
+export const noteAs = (name: string, other: string): void => {
+  if (!origins.has(name) && origins.size < mostNames) origins.set(name, origins.get(other))
+}
+
 /** @internal */
 export const of = (name: string): string | undefined => origins.get(name)
 

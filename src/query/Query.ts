@@ -261,12 +261,33 @@ export const stream = <S extends Schema.Constraint>(
   options?: StreamOptions
 ): Stream.Stream<S["Type"], QueryError, S["DecodingServices"] | QueryPool> => {
   Origin.note(find.name)
-  const query: QueryInfo = { name: find.name, origin: Origin.of(find.name), options: options ?? noOptions }
+  return streamOf(find.name, rowStream(find), options)
+}
+
+/**
+ * The rows of a statement, each as its schema has it.
+ *
+ * @internal
+ */
+export const rowStream = <S extends Schema.Constraint>(find: Find<S>) => {
   const decode = decoderOf(find.schema, "chunk")
-  const rows = (sql: SqlClient, unit: Unit) =>
+  return (sql: SqlClient, unit: Unit): Stream.Stream<S["Type"], QueryError | SqlError, S["DecodingServices"]> =>
     Stream.mapArrayEffect(toStatement(sql, find.statement(sql)).stream, (chunk) =>
       Effect.mapError(decode(chunk), decodeFailed(find.name, unit))
     )
+}
+
+/**
+ * As `stream`, for rows that come in any way from a session.
+ *
+ * @internal
+ */
+export const streamOf = <A, E, R>(
+  name: string,
+  rows: (sql: SqlClient, unit: Unit) => Stream.Stream<A, E, R>,
+  options?: StreamOptions
+): Stream.Stream<A, Exclude<E, SqlError> | QueryError, R | QueryPool> => {
+  const query: QueryInfo = { name, origin: Origin.of(name), options: options ?? noOptions }
   return Stream.unwrap(
     Effect.gen(function* () {
       const context = yield* Effect.context<QueryPool>()

@@ -327,7 +327,7 @@ export class QueryError extends Schema.TaggedError<QueryError>("querypool/query/
    *
    * @internal
    */
-  with(facts: Partial<Pick<QueryError, "attempt" | "origin" | "connection" | "outcome">>): QueryError {
+  with(facts: Partial<Pick<QueryError, "attempt" | "origin" | "reason" | "connection" | "outcome">>): QueryError {
     const { attempt, connection, origin, outcome, query, reason } = this
     return new QueryError({ query, attempt, origin, reason, connection, outcome, ...facts })
   }

@@ -119,6 +119,7 @@ interface QueryDocument {
   readonly name: string
   readonly outcome: string
   readonly command: string | null
+  readonly parts?: number
   readonly rowCount: number
   readonly rows: ReadonlyArray<Readonly<Record<string, unknown>>>
   readonly truncated: boolean

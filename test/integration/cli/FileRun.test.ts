@@ -5,6 +5,7 @@ import * as FileRun from "../../../src/cli/FileRun.ts"
 import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 import { shorten } from "../../../src/cli/Table.ts"
 import * as Pg from "../../support/Pg.ts"
+import { waitUntil } from "../../support/waitUntil.ts"
 import { databaseUrl, documentOf, firstRowsOf, outcomesOf, run, runJson, start } from "./Command.ts"
 
 const isWaiting = (word: string) => (backend: Pg.Backend) =>
@@ -133,6 +134,117 @@ layer(Pg.layer("FileRun"), { excludeTestServices: true })("a run of queries from
         [1, 1, 1, 3, 1, 0, 1]
       )
     })
+  )
+
+  it.effect("runs a query in parts, side by side, with one result", () =>
+    Effect.gen(function* () {
+      const { observer } = yield* Pg.Pg
+      const { code, document, stderr } = yield* runJson(
+        `-- name: whole
+        select id, owner, id * 1.5 as half from account where id <= 100;
+        -- name: cut
+        -- needs: whole
+        -- partition: column=id parts=4
+        select id, owner, id * 1.5 as half from account where id <= 100; -- all of it
+        -- name: empty
+        -- partition: column=id parts=4
+        select id from account where id < 0`,
+        ["--concurrency", "3"]
+      )
+      const [whole, cut, empty] = document.queries
+      assert.strictEqual(stderr, "")
+      assert.deepInclude(cut, {
+        outcome: "succeeded",
+        command: "SELECT 100",
+        rowCount: 100,
+        parts: 4,
+        truncated: false
+      })
+      assert.deepStrictEqual(
+        cut?.rows.toSorted((a, b) => Number(a["id"]) - Number(b["id"])),
+        whole?.rows
+      )
+      assert.deepInclude(empty, { outcome: "succeeded", rowCount: 0, parts: 1 })
+      assert.strictEqual(code, 0)
+      const shown = yield* run(
+        "-- name: cut\n-- partition: column=id parts=2\ntable account;\n-- name: other\nselect 1",
+        ["--max-rows", "1"]
+      )
+      assert.match(shown.stdout, /^cut  1,000 rows in .*, 2 parts$/m)
+      assert.match(shown.stdout, /^… and 999 more rows/m)
+      assert.match(shown.stdout, /^cut    succeeded, 2 parts  1,000 /m)
+      yield* observer.gone
+    })
+  )
+
+  it.effect("runs the parts of the only query side by side, at one moment", () =>
+    Effect.gen(function* () {
+      const { observer } = yield* Pg.Pg
+      yield* observer.rows("create table watched as select i as id from generate_series(1, 100) i")
+      yield* observer.rows("select pg_stat_force_next_flush()")
+      // Its parts are planned by the statistics then, and the plan does not wait for the lock.
+      yield* observer.rows("analyze watched")
+      yield* observer.hold(4)
+      const url = yield* databaseUrl
+      const sql =
+        "-- partition: column=id parts=4\nselect id from watched where (select pg_advisory_xact_lock_shared(4)) is not null"
+      const running = yield* start(["run", "-", "--json"], { stdin: sql, env: { DATABASE_URL: url } })
+      yield* waitUntil(
+        "all parts run",
+        Effect.map(observer.backends, (all) => all.filter(isWaiting("watched")).length === 4),
+        5
+      )
+      yield* observer.rows("delete from watched")
+      yield* observer.release(4)
+      const ended = yield* running.ended
+      assert.deepInclude(documentOf(ended).queries[0], { outcome: "succeeded", rowCount: 100, parts: 4 })
+      yield* observer.rows("drop table watched")
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect(
+    "fails a query in parts as a whole, with the place in its file, in its time, and cancelled on the server",
+    () =>
+      Effect.gen(function* () {
+        const { observer } = yield* Pg.Pg
+        const { code, document } = yield* runJson(`
+        -- name: late
+        -- partition: column=id parts=3
+        select id,
+          1 / (id - 900) as one
+        from account;
+        -- name: typo
+        -- partition: column=id parts=3
+        select id
+          from account where idd > 3;
+        -- name: no_column
+        -- partition: column=ids parts=3
+        table account;
+        -- name: slow
+        -- partition: column=id parts=3
+        -- timeout: 200ms
+        select id, pg_sleep(60) from account;
+        -- name: after
+        -- needs: slow
+        select 1`)
+        const errors = document.queries.map(({ error, name }) => [
+          name,
+          error?.reason,
+          error?.message,
+          error?.line,
+          error?.column
+        ])
+        assert.deepStrictEqual(errors, [
+          ["late", "Rejected", "division by zero", 4, 9],
+          ["typo", "Rejected", 'column "idd" does not exist', 10, 30],
+          ["no_column", "Rejected", "column part.ids does not exist", 13, 9],
+          ["slow", "TimedOut", "exceeded its timeout of 200 ms", 17, 9],
+          ["after", undefined, undefined, undefined, undefined]
+        ])
+        assert.strictEqual(document.queries[4]?.because, "slow")
+        assert.strictEqual(code, 1)
+        yield* observer.gone
+      })
   )
 
   it.effect("keeps every other result when one fails, and tells them in the order given", () =>

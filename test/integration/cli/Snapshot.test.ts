@@ -21,7 +21,9 @@ layer(Pg.layer("Snapshot"), { excludeTestServices: true })("a run with --snapsho
     Effect.gen(function* () {
       const { count, observer } = yield* makeCounter
       yield* observer.hold(1)
-      const sql = value("before") + "-- name: waits\nselect pg_advisory_xact_lock(1);\n" + value("after")
+      const sql =
+        `${value("before")}-- name: waits\nselect pg_advisory_xact_lock(1);\n${value("after")}` +
+        "-- name: in_parts\n-- partition: column=value parts=2\nselect value from counter"
       const runWith = (args: ReadonlyArray<string>) =>
         Effect.gen(function* () {
           const command = ["run", "-", "--json", "--concurrency", "1", ...args]
@@ -35,11 +37,11 @@ layer(Pg.layer("Snapshot"), { excludeTestServices: true })("a run with --snapsho
           return documentOf(ended)
         })
       const one = yield* runWith(["--snapshot"])
-      assert.deepInclude(firstRowsOf(one), { before: { value: 0 }, after: { value: 0 } })
+      assert.deepInclude(firstRowsOf(one), { before: { value: 0 }, after: { value: 0 }, in_parts: { value: 0 } })
       assert.isFalse(one.snapshot?.lost)
       assert.isAbove(one.snapshot?.heldSeconds ?? 0, 0)
       const two = yield* runWith([])
-      assert.deepInclude(firstRowsOf(two), { before: { value: 1 }, after: { value: 2 } })
+      assert.deepInclude(firstRowsOf(two), { before: { value: 1 }, after: { value: 2 }, in_parts: { value: 2 } })
       assert.notProperty(two, "snapshot")
       yield* observer.release(1)
     }).pipe(Effect.scoped)

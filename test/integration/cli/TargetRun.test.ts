@@ -1,6 +1,7 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, layer } from "@effect/vitest"
-import { Duration, Effect, identity, Layer, Path, Redacted, Result } from "effect"
+import { PgConnection } from "@effect/sql-pg"
+import { Duration, Effect, Fiber, identity, Layer, Path, Redacted, Result } from "effect"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -262,9 +263,22 @@ layer(Pg.layer("TargetRun"), { excludeTestServices: true })("a run with --target
   )
 })
 
-/** Runs queries on targets in this process; gives how each ended, and how many ran at once. */
+/** What happened in a run on targets, so far. */
+interface Seen {
+  running: number
+  most: number
+  /** How each query ended, and on which target, in that order. */
+  readonly ends: Array<string>
+}
+
+/** Runs queries on targets in this process; gives how they end. */
 const inProcess = Effect.fnUntraced(
-  function* (sql: string, urls: Readonly<Record<string, URL>>, options: Partial<TargetRun.Options>) {
+  function* (
+    sql: string,
+    urls: Readonly<Record<string, URL>>,
+    options: Partial<TargetRun.Options>,
+    seen: Seen = { running: 0, most: 0, ends: [] }
+  ) {
     const source = Result.getOrThrow(parseSqlFile({ file: "a.sql", defaultName: "a", text: sql }))
     const filePlan = yield* planOf(
       source.queries.map((query) => ({ ...query, source })),
@@ -273,20 +287,17 @@ const inProcess = Effect.fnUntraced(
     const targets = yield* Effect.forEach(Object.entries(urls), ([name, url]) =>
       Effect.map(databaseAt(name, Redacted.make(url.href), {}), (database) => ({ name, ...database }))
     )
-    const reasons: Array<string> = []
-    let running = 0
-    let most = 0
     const teller: TargetRun.TargetsTeller = {
       begun: (name) => ({
         happened: (event) => {
-          if (event._tag === "Started") most = Math.max(most, ++running)
-          if (event._tag === "Ended" && event.outcome === "Succeeded") running--
+          if (event._tag === "Started") seen.most = Math.max(seen.most, ++seen.running)
+          if (event._tag === "Ended" && event.outcome === "Succeeded") seen.running--
         },
         ended: ({ report }: Finished) => {
           const { error } = report
-          reasons.push(`${name} ${report.name} ${error instanceof QueryError ? error.reason._tag : report.outcome}`)
+          seen.ends.push(`${name} ${report.name} ${error instanceof QueryError ? error.reason._tag : report.outcome}`)
         },
-        unreachable: (message) => void reasons.push(`${name} ${message}`),
+        unreachable: (message) => void seen.ends.push(`${name} ${message}`),
         over: () => {}
       }),
       over: () => {}
@@ -313,23 +324,82 @@ const inProcess = Effect.fnUntraced(
         teller
       )
     )
-    return { most, reasons }
+    return seen.ends
   },
+  Effect.scoped,
   Effect.provide(Layer.merge(NodeFileSystem.layer, Path.layer))
 )
 
-layer(Pg.layer("TargetTotal"), { excludeTestServices: true })("the total of a run on many databases", (it) => {
-  const many = Array.from({ length: 10 }, (_, index) => `-- name: q${index}\nselect pg_sleep(0.02);`).join("\n")
+/** Makes whoever asks for lock 5 on these databases wait until it is let go. */
+const hold = (urls: ReadonlyArray<URL>) =>
+  Effect.map(
+    Effect.forEach(urls, (url) =>
+      Effect.tap(PgConnection.make({ url: Redacted.make(url.href), applicationName: "holder" }), (holder) =>
+        holder.query("select pg_advisory_lock(5)")
+      )
+    ),
+    (holders) => Effect.forEach(holders, (holder) => holder.query("select pg_advisory_unlock(5)"), { discard: true })
+  )
 
-  it.effect("bounds how many queries run at once over all of them, and is used", () =>
+layer(Pg.layer("TargetTotal"), { excludeTestServices: true })("the total of a run on many databases", (it) => {
+  it.effect("bounds how many queries run at once over all of them, and all of it is used", () =>
     Effect.gen(function* () {
       const urls = { a: yield* clone("a"), b: yield* clone("b"), c: yield* clone("c") }
-      const bounded = yield* inProcess(many, urls, { total: 4, concurrency: 3 })
-      assert.strictEqual(bounded.most, 4)
-      assert.lengthOf(bounded.reasons, 30)
-      assert.isTrue(bounded.reasons.every((reason) => reason.endsWith("Succeeded")))
-      const { most } = yield* inProcess(many, urls, { concurrency: 3 })
-      assert.strictEqual(most, 9)
+      const sql = [0, 1, 2, 3].map((n) => `-- name: q${n}\nselect pg_advisory_xact_lock_shared(5)`).join(";\n")
+      /** How many run at once where nothing but the total and the concurrency keeps them from it. */
+      const mostWith = Effect.fnUntraced(function* (total: number | undefined, expected: number) {
+        const release = yield* hold(Object.values(urls))
+        const seen: Seen = { running: 0, most: 0, ends: [] }
+        const run = yield* Effect.forkChild(inProcess(sql, urls, { total, concurrency: 3 }, seen))
+        yield* waitUntil(
+          `${expected} run`,
+          Effect.sync(() => seen.running === expected)
+        )
+        yield* release
+        const ends = yield* Fiber.join(run)
+        assert.lengthOf(ends, 12)
+        assert.isTrue(ends.every((end) => end.endsWith("Succeeded")))
+        return seen.most
+      })
+      assert.strictEqual(yield* mostWith(4, 4), 4)
+      assert.strictEqual(yield* mostWith(undefined, 9), 9)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("leaves to others what is more than the concurrency of a target that hangs, in however many parts", () =>
+    Effect.gen(function* () {
+      const { observer } = yield* Pg.Pg
+      const [a, b] = [yield* clone("a"), yield* clone("b")]
+      const { faults, through } = yield* throughProxy(b)
+      for (const url of [a, b]) {
+        const maker = yield* PgConnection.make({ url: Redacted.make(url.href), applicationName: "maker" })
+        yield* maker.query("create table watched as select i as id from generate_series(1, 100) i")
+        yield* maker.query("select pg_stat_force_next_flush()")
+        // Planned by the statistics, so that no plan waits for the lock.
+        yield* maker.query("analyze watched")
+      }
+      const release = yield* hold([a])
+      const freeze = yield* faults.inject(Faults.freeze())
+      const cut = (name: string) => `
+        -- name: ${name}
+        -- partition: column=id parts=4
+        select id from watched where (select pg_advisory_xact_lock_shared(5)) is not null;`
+      const seen: Seen = { running: 0, most: 0, ends: [] }
+      const run = yield* Effect.forkChild(
+        inProcess(cut("x") + cut("y"), { a, b: through }, { total: 3, concurrency: 2 }, seen)
+      )
+      yield* waitUntil(
+        "the one hangs",
+        Effect.map(observer.backends, (all) => all.filter(({ wait }) => wait === "Lock:advisory").length === 2)
+      )
+      yield* freeze.lift
+      yield* waitUntil(
+        "the other has ended",
+        Effect.sync(() => seen.ends.length === 2)
+      )
+      assert.deepStrictEqual(seen.ends, ["b x Succeeded", "b y Succeeded"])
+      yield* release
+      assert.deepStrictEqual((yield* Fiber.join(run)).slice(2), ["a x Succeeded", "a y Succeeded"])
     }).pipe(Effect.scoped)
   )
 
@@ -337,10 +407,11 @@ layer(Pg.layer("TargetTotal"), { excludeTestServices: true })("the total of a ru
     Effect.gen(function* () {
       const urls = { a: yield* clone("a") }
       const two = "-- name: first\nselect pg_sleep(0.5);\n-- name: second\nselect pg_sleep(0.5)"
-      const limited = yield* inProcess(two, urls, { total: 1, queueTimeout: Duration.millis(100) })
-      assert.deepStrictEqual(limited.reasons, ["a first Succeeded", "a second QueueTimeout"])
-      const { reasons } = yield* inProcess(two, urls, { total: 2, queueTimeout: Duration.millis(100) })
-      assert.deepStrictEqual(reasons, ["a first Succeeded", "a second Succeeded"])
+      const queueTimeout = Duration.millis(100)
+      const ends = yield* inProcess(two, urls, { total: 1, queueTimeout })
+      assert.deepStrictEqual(ends, ["a first Succeeded", "a second QueueTimeout"])
+      const both = yield* inProcess(two, urls, { total: 2, queueTimeout })
+      assert.deepStrictEqual(both, ["a first Succeeded", "a second Succeeded"])
     }).pipe(Effect.scoped)
   )
 })

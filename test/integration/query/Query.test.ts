@@ -155,6 +155,22 @@ layer(Pg.layer("Query"), { excludeTestServices: true })("a query", (it) => {
     }).pipe(Effect.provide(Pg.pool({ maxConnections: 1 })))
   )
 
+  it.effect("shows the statement that failed, and not what rolled it back", () =>
+    Effect.gen(function* () {
+      const typo = Query.make("typo", (sql) => sql`select ownr from account`, { mode: "transaction" })
+      const savepoint = Query.make("savepoint", () => typo, { mode: "transaction" })
+      const ofSnapshot = Effect.flip(
+        QueryPool.all([Query.make("typo", (sql) => sql`select ownr from account`)], { snapshot: true })
+      )
+      for (const error of [yield* Effect.flip(typo), yield* Effect.flip(savepoint), yield* ofSnapshot]) {
+        assert.deepInclude(
+          { ...error.reason },
+          { sqlState: "42703", position: { offset: 8, line: 1, column: 8, text: "select ownr from account" } }
+        )
+      }
+    }).pipe(Effect.provide(Pg.pool()))
+  )
+
   it.effect("tells that its connection is gone where the driver hung up on a value it cannot read", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(Query.make("a point", (sql) => sql`select point(1, 2) as p`))

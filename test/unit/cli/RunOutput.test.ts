@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { PgTypes } from "@effect/sql-pg"
 import { Result } from "effect"
-import type { FileResult, Finished, RunReport, Teller } from "../../../src/cli/FileRun.ts"
+import type { FileResult } from "../../../src/cli/FileResult.ts"
+import type { Finished, RunReport, Teller } from "../../../src/cli/FileRun.ts"
 import { boundOf, duration, forPeople, forPrograms } from "../../../src/cli/RunOutput.ts"
 import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 import { ConnectionLost, QueryError, QueueTimeout, Rejected, TimedOut, TooBusy } from "../../../src/query/QueryError.ts"
@@ -45,6 +46,7 @@ const finished = (
       inTransaction: false,
       command: undefined,
       statement: query.statements.at(-1),
+      parts: undefined,
       ...result
     },
     report: {
@@ -195,6 +197,14 @@ describe("people are told", () => {
       "Lower bound 12 ms: longest query books",
       ""
     ])
+  })
+
+  it("of one that was run in parts, how many these were", () => {
+    const cut = { ...books, result: { ...books.result, rows: [], parts: 8 } }
+    assert.include(toPeople([cut]), "books  1,001 rows in 12 ms, 8 parts\n")
+    assert.include(toPeople([cut, insert]), "books   succeeded, 8 parts  1,001  0.3 ms  12 ms\n")
+    assert.include(toPrograms([cut]), '"parts": 8')
+    assert.notInclude(toPrograms([books]), '"parts"')
   })
 
   it("of one that was skipped because it needs another, which that is, and how many there were", () => {

@@ -152,6 +152,38 @@ const misplaced = (word: string, line: number) =>
   `q.sql:${line}:1: header \`${word}\` below a statement, where it does nothing: ` +
   "move it up, under the `-- name:` line or to the top of the file"
 
+const cut = (sql: string) => messageOf(`-- name: x\n-- partition: column=id parts=8\n${sql}`)
+
+describe("a partition", () => {
+  it("names its column, in quotes where it has to, and how many parts there are", () => {
+    for (const value of ["column=id parts=8", "parts=8 column=id", "  column=id   parts=8 "]) {
+      assert.deepStrictEqual(settingsOf(`-- partition: ${value}\nselect 1`), {
+        q: { partition: { column: "id", parts: 8 } }
+      })
+    }
+    assert.deepStrictEqual(settingsOf('-- partition: column="the ""Id""" parts=10000\nselect 1'), {
+      q: { partition: { column: 'the "Id"', parts: 10_000 } }
+    })
+    assert.deepStrictEqual(settingsOf("-- partition\n-- partitions are few\nselect 1"), { q: {} })
+  })
+
+  it("is refused, at its statement, where there is nothing that can be cut", () => {
+    assert.strictEqual(
+      cut("select 1; select 2"),
+      'q.sql:3:1: query "x" has several statements, and `-- partition:` cuts one: give that a `-- name:` line of its own'
+    )
+    assert.strictEqual(
+      cut("-- prose\ndelete from a"),
+      "q.sql:4:1: a query that cannot be cut by `-- partition:`: DELETE is no SELECT, VALUES, TABLE or WITH … SELECT"
+    )
+    assert.strictEqual(
+      cut("-- transaction\nselect 1"),
+      "q.sql:4:1: conflicting headers `partition` and `transaction`: parts only read, each by itself, remove one of them"
+    )
+    assert.strictEqual(cut("select 1;"), "no error")
+  })
+})
+
 describe("a header is refused, with its line and what to write,", () => {
   it.each([
     ["-- timeuot: 300ms", "Unknown header `timeuot`. Did you mean `timeout`?"],
@@ -163,7 +195,7 @@ describe("a header is refused, with its line and what to write,", () => {
     ["-- timeout 3s", "Unknown header `timeout 3s`. Did you mean `timeout: 3s`?"],
     [
       "-- author: me",
-      "Unknown header `author`. Known are name, timeout, retry, transaction, read-only, idempotent, needs, tag. " +
+      "Unknown header `author`. Known are name, timeout, retry, transaction, read-only, idempotent, needs, tag, partition. " +
         "A comment that is no header begins with a capital letter"
     ],
     ["-- timeout: 3", 'invalid timeout "3": write a duration such as 300ms, 30s, 5m or 2h after `-- timeout:`'],
@@ -178,6 +210,24 @@ describe("a header is refused, with its line and what to write,", () => {
     ["-- tag: a b=c", 'invalid tag "a b=c": write key=value after `-- tag:`'],
     ["-- tag: a=1, a=2", 'invalid tag "a=1, a=2": write key=value after `-- tag:`'],
     ["-- tag: a=1\n-- tag: b=2, a=1", "second tag `a`: remove one of them", 3],
+    ...[
+      "id",
+      "column=id",
+      "parts=8",
+      "column=id parts=0",
+      "column=id parts=10001",
+      "column= parts=8",
+      'column="" parts=8'
+    ].map((value): [string, string] => [
+      `-- partition: ${value}`,
+      `invalid partition "${value}": write a column and from 1 to 10000 parts, such as column=id parts=8, after \`-- partition:\``
+    ]),
+    ["-- partitions: column=id parts=8", "Unknown header `partitions`. Did you mean `partition`?"],
+    [
+      "-- partition: column=id parts=8\n-- partition: column=id parts=4",
+      "second header `partition`: remove one of them",
+      3
+    ],
     ["-- transaction: yes", "header `transaction` with a value: write `-- transaction` alone"],
     ["-- read-only\n-- transaction", "conflicting headers `transaction` and `read-only`: remove one of them", 3],
     ["-- retry: 1\n-- timeout: 1s\n-- retry: 2", "second header `retry`: remove one of them", 4],
@@ -211,12 +261,13 @@ const lines = Schema.Literals([
   "-- idempotent\n",
   "-- needs: y\n",
   "-- tag: z=1\n",
+  "-- partition: column=a parts=2\n",
   "-- Prose.\n",
   "/* block */\n",
   "\n"
 ])
 
-const isSetting = (line: string) => /^-- ([tri]|needs)/.test(line)
+const isSetting = (line: string) => /^-- ([tri]|needs|partition)/.test(line)
 
 it.prop(
   "never loses a header: it is a setting of the query or the file is refused",

@@ -39,6 +39,7 @@ const one = (name: string, outcome: QueryReport["outcome"], more: Partial<Finish
       inTransaction: false,
       command: "ALTER TABLE",
       statement: undefined,
+      parts: undefined,
       ...more
     },
     report: {

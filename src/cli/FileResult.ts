@@ -1,0 +1,119 @@
+/**
+ * What a query of a file gave: the last result of its statements, of which only so much is kept as is shown.
+ *
+ * @internal
+ */
+import { Effect, Stream } from "effect"
+import type { SqlClient } from "effect/sql/SqlClient"
+import type { Unit } from "../query/QueryPool.ts"
+import type { SqlText } from "../query/Subquery.ts"
+import type { FileQuery } from "./QueryFiles.ts"
+import type { SqlStatement } from "./SqlSplitter.ts"
+
+type Row = Readonly<Record<string, string | null>>
+
+/**
+ * The last result of a query's statements.
+ *
+ * @internal
+ */
+export interface FileResult {
+  readonly query: FileQuery
+  /** Of the last statement that gave a result set; `undefined` when none did. */
+  columns: Unit["columns"]
+  /** The first rows of it, each value as the server renders it; given back once they have been told. */
+  rows: ReadonlyArray<Row>
+  /** How many rows there were, shown or not. */
+  rowCount: number
+  /** How many of the statements gave a result set. */
+  resultSets: number
+  /** Whether a transaction that a statement began is open. */
+  inTransaction: boolean
+  /** The tag of the last statement, such as `INSERT 0 3`. */
+  command: string | undefined
+  /** The statement under way, or the last one. */
+  statement: SqlStatement | undefined
+  /** In how many parts it is run, once that is known; `undefined` where it is not cut. */
+  parts: number | undefined
+}
+
+/**
+ * What is kept of a result.
+ *
+ * @internal
+ */
+export interface Kept {
+  /** How many rows to keep of each query. */
+  readonly maxRows: number
+  /** What to keep of each value. */
+  readonly keep: (text: string) => string
+}
+
+/**
+ * What a query's result is before each attempt: nothing of the one before may show.
+ *
+ * @internal
+ */
+export const nothing = (): Omit<FileResult, "query"> => ({
+  columns: undefined,
+  rows: [],
+  rowCount: 0,
+  resultSets: 0,
+  inTransaction: false,
+  command: undefined,
+  statement: undefined,
+  parts: undefined
+})
+
+/** Whether a transaction of the file's own is open after a statement, by the server's word for what it did. */
+const isOpenAfter = (wasOpen: boolean, { text }: SqlStatement, command: string | undefined): boolean => {
+  if (command === "BEGIN" || command === "START TRANSACTION") return true
+  if (command !== "COMMIT" && command !== "ROLLBACK" && command !== "PREPARE TRANSACTION") return wasOpen
+  return wasOpen && /\b(?:to\s+(?:savepoint\s+)?\S+|and\s+chain)\s*$/i.test(text)
+}
+
+/**
+ * Streams, so that a result of any size takes no more memory than what is shown of it. What is sent is the statement as
+ * it is, or what stands for it.
+ *
+ * @internal
+ */
+export const runStatement = (
+  sql: SqlClient,
+  unit: Unit,
+  result: FileResult,
+  statement: SqlStatement,
+  options: Kept,
+  { parameters, text }: SqlText = { text: statement.text, parameters: [] }
+) =>
+  Effect.suspend(() => {
+    const { keep, maxRows } = options
+    result.statement = statement
+    const before = unit.columns
+    const rows: Array<Row> = []
+    let count = 0
+    return sql.unsafe<Row>(text, parameters).stream.pipe(
+      Stream.runForEachArray((chunk) =>
+        Effect.sync(() => {
+          for (const row of chunk.slice(0, maxRows - rows.length)) rows.push(keepOf(row, keep))
+          count += chunk.length
+        })
+      ),
+      Effect.map(() => {
+        result.command = unit.command
+        result.inTransaction = isOpenAfter(result.inTransaction, statement, unit.command)
+        if (unit.columns === undefined || unit.columns === before) return
+        result.columns = unit.columns
+        result.rows = rows
+        result.rowCount = count
+        result.resultSets++
+      })
+    )
+  })
+
+const keepOf = (row: Row, keep: Kept["keep"]): Row => {
+  const values = Object.entries(row)
+  return values.every(([, value]) => value === null || keep(value) === value)
+    ? row
+    : Object.fromEntries(values.map(([name, value]) => [name, value === null ? null : keep(value)]))
+}

@@ -1,0 +1,158 @@
+/**
+ * A statement that stands inside another one: `select * from (<statement>) as part where …`.
+ *
+ * - Its text is one query (SELECT, VALUES, TABLE or WITH … SELECT) and nothing else. What is not is refused before
+ *   anything is sent, with a sentence that says what to do.
+ * - Parameters keep their numbers, and those around it come after them, whatever builder the statement is from.
+ *
+ * @internal
+ */
+import type { SqlClient } from "effect/sql/SqlClient"
+import type { Fragment, Statement } from "effect/sql/Statement"
+import * as Token from "../internal/sqlTokens.ts"
+import type { Sql } from "./Query.ts"
+import type { SqlPosition } from "./QueryError.ts"
+
+/**
+ * A text with its parameters, the first of which is `$1`.
+ *
+ * @internal
+ */
+export interface SqlText {
+  readonly text: string
+  readonly parameters: ReadonlyArray<unknown>
+}
+
+/** @internal */
+export const textOf = (statement: Sql): SqlText => {
+  if (!("sql" in statement)) {
+    const [text, parameters] = statement.compile()
+    return { text, parameters }
+  }
+  return { text: statement.sql, parameters: "params" in statement ? statement.params : statement.parameters }
+}
+
+/** On lines of its own: a comment at its end would swallow the parenthesis, and errors show one of its lines. */
+const subqueryOf = (text: string): string => `(\n${text}\n) as part`
+
+/**
+ * A text around the statement, which may have more parameters: `more` gets the number of its first one.
+ *
+ * @internal
+ */
+export const around = (
+  inner: SqlText,
+  outer: (subquery: string, first: number) => string,
+  more: ReadonlyArray<unknown> = []
+): SqlText => ({
+  text: outer(subqueryOf(inner.text), inner.parameters.length + 1),
+  parameters: [...inner.parameters, ...more]
+})
+
+/** What stands for the rows until their text is known; nobody else's text has it. */
+const mark = `"\u{e000}rows of the part\u{e000}"`
+
+/**
+ * The statement that `make` builds around some rows. Its own parameters come after theirs.
+ *
+ * A `string` says why that cannot be done.
+ *
+ * @internal
+ */
+export const built = (
+  sql: SqlClient,
+  make: (sql: SqlClient, rows: Fragment) => Statement<unknown>,
+  rows: SqlText
+): SqlText | string => {
+  const statement = make(sql, sql.literal(mark))
+  if (statement.segments.some((segment) => segment._tag === "Literal" && (segment.params?.length ?? 0) > 0)) {
+    return "parameters given to `sql.unsafe` cannot be numbered anew. Write them as ${…} in the template of `each`"
+  }
+  const { parameters } = rows
+  // Numbered as if the rows' own parameters stood before it.
+  const [text, all] = parameters.length === 0 ? statement.compile() : sql`${sql.in(parameters)}${statement}`.compile()
+  const before = parameters.length === 0 ? "" : `(${parameters.map((_, index) => `$${index + 1}`).join(",")})`
+  const own = text.slice(before.length)
+  if (!own.includes(mark)) {
+    return "`each` does not read its part, so that each part would give the same. Write `from ${part}` in it"
+  }
+  return { text: own.replaceAll(mark, () => subqueryOf(rows.text)), parameters: all }
+}
+
+/**
+ * Where in a statement an error stands that the server found in the text around it; `undefined` if it stands in that.
+ *
+ * @internal
+ */
+export const placeIn = (text: string, { column, text: found }: SqlPosition): SqlPosition | undefined => {
+  let before = 0
+  const lines = text.split(/(\r\n|\r|\n)/)
+  for (let line = 0; line < lines.length; line += 2) {
+    const source = lines[line] ?? ""
+    if (source === found) return { offset: before + column, line: line / 2 + 1, column, text: source }
+    before += [...source, ...(lines[line + 1] ?? "")].length
+  }
+  return undefined
+}
+
+/**
+ * Why a text is no query that can stand inside another one, if it is none.
+ *
+ * @internal
+ */
+export const faultOf = (text: string): string | undefined => {
+  let depth = 0
+  let first: string | undefined
+  /** Where the first word stands, and behind WITH also the query itself. */
+  let level = 0
+  let previous = ""
+  for (let at = 0; at < text.length;) {
+    const code = text.charCodeAt(at)
+    if (Token.isSpace(code)) {
+      at++
+      continue
+    }
+    const isLineComment = code === Token.dash && text.charCodeAt(at + 1) === Token.dash
+    const isBlockComment = code === Token.slash && text.charCodeAt(at + 1) === Token.star
+    const end = isLineComment
+      ? Token.endOfLine(text, at)
+      : isBlockComment
+        ? Token.endOfBlockComment(text, at)
+        : Token.endOfToken(text, at, code)
+    if (end === Token.unterminated) return "a string, a quoted name or a comment in it has no end"
+    if (isLineComment || isBlockComment) {
+      at = end
+      continue
+    }
+    if (code === Token.semicolon) return semicolonAt(text, at)
+    if (code === Token.openParen) depth++
+    if (code === Token.closeParen && --depth < 0) return "it closes a parenthesis that it does not open"
+    const word = text.slice(at, end).toLowerCase()
+    if (Token.isWordStart(code) || code === Token.doubleQuote) {
+      if (first === undefined) {
+        first = word
+        level = depth
+        if (!queries.has(word)) return notAQuery(word)
+      } else if (first === "with" && depth === level && !beforeName.has(previous)) {
+        if (queries.has(word)) first = word
+        else if (writes.has(word)) return notAQuery(`with … ${word}`)
+      }
+    }
+    previous = word
+    at = end
+  }
+  if (first === undefined) return "it is empty"
+  return depth > 0 ? "it opens a parenthesis that it does not close" : undefined
+}
+
+const queries = new Set(["select", "values", "table", "with"])
+const writes = new Set(["insert", "update", "delete", "merge"])
+/** In WITH, what comes before a name, which may itself be called `values`. */
+const beforeName = new Set(["with", "recursive", ","])
+
+const notAQuery = (words: string): string => `${words.toUpperCase()} is no SELECT, VALUES, TABLE or WITH … SELECT`
+
+const semicolonAt = (text: string, at: number): string =>
+  faultOf(text.slice(at + 1)) === "it is empty"
+    ? "it ends in a semicolon. Leave that out"
+    : "it is more than one statement, where one is expected"
