@@ -55,10 +55,10 @@ export interface Suite {
   readonly name: string
   /** What is measured, in a line for the head of a table. */
   readonly about: (effort: Effort) => string
-  /** Loads the suite's tables into its own, empty database and says what to measure there. */
+  /** Loads the suite's tables into its own, empty database and says what to measure there, until the scope closes. */
   readonly cases: (
     effort: Effort
-  ) => Effect.Effect<ReadonlyArray<Case>, BenchError | SqlError, SqlClient | FileSystem.FileSystem>
+  ) => Effect.Effect<ReadonlyArray<Case>, BenchError | SqlError, SqlClient | FileSystem.FileSystem | Scope.Scope>
 }
 
 /** A bench that cannot go on; the message says which part and why. */

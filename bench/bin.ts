@@ -15,10 +15,11 @@ import { million } from "./suites/million.ts"
 import { rows } from "./suites/rows.ts"
 import { partition } from "./suites/partition.ts"
 import { six } from "./suites/six.ts"
+import { targets } from "./suites/targets.ts"
 import { skew } from "./suites/skew.ts"
 import { terminalTable } from "./Table.ts"
 
-const suites: ReadonlyArray<Suite> = [lookups, million, rows, six, eventLoop, cancel, skew, partition]
+const suites: ReadonlyArray<Suite> = [lookups, million, rows, six, eventLoop, cancel, skew, partition, targets]
 
 class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { message: Schema.String }) {
   override readonly [Runtime.errorExitCode] = 2
@@ -46,6 +47,7 @@ const runSuite = Effect.fnUntraced(
     }
     return measurements
   },
+  Effect.scoped,
   Effect.provide(BenchDatabase.layer, { local: true })
 )
 
