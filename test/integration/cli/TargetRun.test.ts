@@ -341,6 +341,12 @@ const hold = (urls: ReadonlyArray<URL>) =>
     (holders) => Effect.forEach(holders, (holder) => holder.query("select pg_advisory_unlock(5)"), { discard: true })
   )
 
+/** A query in parts, each of which asks for lock 5. */
+const cut = (name: string) => `
+  -- name: ${name}
+  -- partition: column=id parts=4
+  select id from watched where (select pg_advisory_xact_lock_shared(5)) is not null;`
+
 layer(Pg.layer("TargetTotal"), { excludeTestServices: true })("the total of a run on many databases", (it) => {
   it.effect("bounds how many queries run at once over all of them, and all of it is used", () =>
     Effect.gen(function* () {
@@ -380,10 +386,6 @@ layer(Pg.layer("TargetTotal"), { excludeTestServices: true })("the total of a ru
       }
       const release = yield* hold([a])
       const freeze = yield* faults.inject(Faults.freeze())
-      const cut = (name: string) => `
-        -- name: ${name}
-        -- partition: column=id parts=4
-        select id from watched where (select pg_advisory_xact_lock_shared(5)) is not null;`
       const seen: Seen = { running: 0, most: 0, ends: [] }
       const run = yield* Effect.forkChild(
         inProcess(cut("x") + cut("y"), { a, b: through }, { total: 3, concurrency: 2 }, seen)
