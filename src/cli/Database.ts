@@ -33,25 +33,48 @@ const telling = ["PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER"]
 const isSet = (value: string | undefined): value is string => value !== undefined && value !== ""
 
 /**
- * The pool's configuration for the database that flags and environment name, and how to call it in a message.
+ * Where a database is, as the pool takes it, and how to call that in a message.
  *
  * @internal
  */
-export const findDatabase = Effect.fnUntraced(function* (
+export interface Database {
+  readonly config: Config
+  readonly label: string
+}
+
+/**
+ * The database that flags and environment name.
+ *
+ * @internal
+ */
+export const findDatabase = (
   flag: Redacted.Redacted | undefined,
   env: Environment
-): Effect.fn.Return<{ readonly config: Config; readonly label: string }, UsageError> {
+): Effect.Effect<Database, UsageError> => {
+  const given = flag === undefined ? env["DATABASE_URL"] : Redacted.value(flag)
+  if (isSet(given)) return databaseAt(flag === undefined ? "DATABASE_URL" : "--url", Redacted.make(given), env)
+  if (flag !== undefined) return Effect.fail(usage("--url: expected postgres://user:password@host:port/database"))
+  // Which services there are would have to be read first.
+  const isTold = isSet(env["PGSERVICE"]) || telling.some((name) => isSet(env[name]))
+  return isTold ? databaseAt("PG* variables", Redacted.make("postgres://"), env) : Effect.fail(usage(choices))
+}
+
+/**
+ * The database of a URL. `origin` is where that was given, for messages.
+ *
+ * @internal
+ */
+export const databaseAt = Effect.fnUntraced(function* (
+  origin: string,
+  given: Redacted.Redacted,
+  env: Environment
+): Effect.fn.Return<Database, UsageError> {
   if (isSet(env["PGSERVICE"])) {
     return yield* usage("PGSERVICE: service files are not read. Name the database by a URL, or by PGHOST, PGUSER, …")
   }
-  const fromEnv = env["DATABASE_URL"]
-  const given = flag === undefined ? fromEnv : Redacted.value(flag)
-  if (!isSet(given) && (flag !== undefined || !telling.some((name) => isSet(env[name])))) {
-    return yield* usage(flag === undefined ? choices : "--url: expected postgres://user:password@host:port/database")
-  }
   // Checked as it was given first, so that what is said of it is not about what is filled in below.
-  if (isSet(given)) yield* endpointOf(flag === undefined ? "DATABASE_URL" : "--url", given)
-  const url = fillIn(new URL(isSet(given) ? given : "postgres://"), env)
+  yield* endpointOf(origin, Redacted.value(given))
+  const url = fillIn(new URL(Redacted.value(given)), env)
   const endpoint = yield* endpointOf("PG* variables", url.toString())
   const username = endpoint.username ?? Os.userInfo().username
   const database = endpoint.database ?? (env["PGDATABASE"] || username)

@@ -102,6 +102,14 @@ const keyIn = (database: string | undefined, statements: FileQueries[number]["st
     .update(JSON.stringify([database ?? null, ...statements.map(({ text }) => text)]))
     .digest("base64url")
 
+/**
+ * The history itself, for as long as it is provided: for many runs that go on at once, of which each would read and write
+ * the file otherwise.
+ *
+ * @internal
+ */
+export const shared = Layer.suspend(() => Layer.provide(Layer.empty, kept))
+
 const kept = Layer.unwrap(
   Effect.map(
     Effect.promise(() => findCacheFolder()),

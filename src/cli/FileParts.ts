@@ -1,8 +1,8 @@
 /**
  * A query of a file that is run in parts: one query to the run around it, with one result.
  *
- * - Its parts are a run of their own, as wide as the one around, because they have to see one moment. It holds a slot of
- *   the run around; sessions are shared with all that runs there.
+ * - Its parts are a run of their own, as wide as the one around, because they have to see one moment: that of the run
+ *   around, where it has one. It holds a slot of the run around; sessions are shared with all that runs there.
  * - It starts with the first of its parts, and ends with the last. Its rows come part after part.
  * - What is said of a query in its header lines or by flags holds for each part, but for its timeout, which is that of
  *   the whole.
@@ -78,7 +78,7 @@ export const inParts = (result: FileResult, options: Defaults & Kept) => {
     options: {},
     [QueryTypeId]: (pool: QueryPool["Service"], run: Run, holdsSlot: boolean): Effect.Effect<void, QueryError> => {
       // By the value that the run announced.
-      const whole = told(run, query, (life) => Effect.provideService(work(run, life), QueryPool, pool))
+      const whole = told(run, query, (life) => Effect.provideService(work(run, life), QueryPool, sharing(run, pool)))
       return holdsSlot ? whole : withSlot(run.slots, whole)
     }
   }
@@ -86,6 +86,10 @@ export const inParts = (result: FileResult, options: Defaults & Kept) => {
   const query = Object.assign(Effect.die(new Error(`Query "${name}" was run outside of a run`)), member)
   return query
 }
+
+/** For a run inside of another: it sees the moment of that one, where that has one. */
+const sharing = ({ snapshot }: Run, pool: QueryPool["Service"]): QueryPool["Service"] =>
+  snapshot === undefined ? pool : { ...pool, snapshot: () => snapshot.get }
 
 /** What its run is told of the query while its parts run. */
 class Whole {

@@ -40,7 +40,7 @@ const toQuery = (result: FileResult, options: Options) => {
       Object.assign(result, nothing())
       const runOne = (statement: SqlStatement) => runStatement(sql, unit, result, statement, options)
       const statements = Effect.forEach(result.query.statements, runOne, { discard: true })
-      if (how.mode === "transaction") return statements
+      if (how.mode === "transaction" || options.snapshot !== false) return statements
       return statements.pipe(
         Effect.map(() => {
           // What it wrote is rolled back for the session's next user, and nothing else would say so.
@@ -129,13 +129,13 @@ export const run = Effect.fnUntraced(function* (
       next.result.rows = []
     }
   }
-  const { concurrency, deadline, order, queueTimeout } = options
+  const { concurrency, deadline, order, queueTimeout, snapshot } = options
   const units = planned(
     results.map((result) => inParts(result, options) ?? toQuery(result, options)),
     { needs: plan.needs, order: Plan.orderOf(plan, order) }
   )
   const mode = options.stopOnError ? "default" : "outcome"
-  yield* QueryPool.all(units, { concurrency, deadline, queueTimeout, mode, onEvent }).pipe(
+  yield* QueryPool.all(units, { concurrency, deadline, queueTimeout, snapshot, mode, onEvent }).pipe(
     Effect.onExit((exit) =>
       Effect.sync(() => {
         const all = finished.flatMap((one) => (one === undefined ? [] : [one]))
@@ -150,6 +150,32 @@ export const run = Effect.fnUntraced(function* (
   )
   if (finished.some((one) => one?.report.outcome !== "Succeeded")) return yield* new QueryFailed()
 })
+
+/**
+ * Tells of a run that never began: all of its queries are skipped.
+ *
+ * @internal
+ */
+export const tellSkipped = (
+  { plan, queries }: FilePlan,
+  { concurrency }: Pick<Options, "concurrency">,
+  teller: Teller,
+  interrupted: boolean
+): void => {
+  const collector = Report.collector()
+  collector.add({ _tag: "RunStarted", at: 0, concurrency })
+  for (const [id, { name }] of queries.entries()) {
+    collector.add({ _tag: "Submitted", at: 0, id, name })
+    collector.add({ _tag: "Ended", at: 0, id, name, outcome: "Skipped", rows: 0 })
+  }
+  const report = collector.report()
+  const all = queries.flatMap((query, id): ReadonlyArray<Finished> => {
+    const ofQuery = report.queries[id]
+    return ofQuery === undefined ? [] : [{ result: { query, ...nothing() }, report: ofQuery }]
+  })
+  for (const one of all) teller.ended(one)
+  teller.over(all, withCriticalPath(report, plan), interrupted)
+}
 
 /**
  * Where in its file a query's error stands.

@@ -91,10 +91,12 @@ const whyUnreadable: ReadonlyMap<unknown, string> = new Map([
   ["ENOTDIR", "there is no such file or folder"],
   ["EACCES", "it may not be read"],
   ["EPERM", "it may not be read"],
+  ["EISDIR", "it is a folder"],
   ["ELOOP", "its symbolic links lead in a circle"]
 ])
 
-const unreadable = (path: string) => (error: PlatformError) => {
+/** @internal */
+export const unreadable = (path: string) => (error: PlatformError) => {
   const { cause } = error.reason
   const code = cause instanceof Error && "code" in cause ? cause.code : undefined
   return usage(`${toLine(path)}: ${whyUnreadable.get(code) ?? `it cannot be read: ${error.message}`}`)

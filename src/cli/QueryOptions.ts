@@ -6,7 +6,8 @@
  */
 import type { Duration } from "effect"
 import { Effect } from "effect"
-import type { QueryInfo } from "../query/QueryPool.ts"
+import { verdictOf } from "../pool/PgResidue.ts"
+import type { QueryInfo, RunOptions } from "../query/QueryPool.ts"
 import * as RetryPolicy from "../query/RetryPolicy.ts"
 import { UsageError } from "./CliFailure.ts"
 import type { SqlQuery } from "./SqlFile.ts"
@@ -21,31 +22,43 @@ import { toLine } from "./TextValue.ts"
 export interface Defaults {
   readonly singleTransaction: boolean
   readonly readOnly: boolean
+  /** Whether all of them see one moment. */
+  readonly snapshot: NonNullable<RunOptions["snapshot"]>
   readonly timeout: Duration.Duration | undefined
   readonly retries: number
 }
 
 /**
- * Fails when a header contradicts a flag, of which neither can give way: `--read-only` is a promise that nothing is
- * written, `--single-transaction` one that nothing is kept by half.
+ * Fails when flags contradict each other, or a query a flag, of which neither can give way: `--read-only` and
+ * `--snapshot` are promises that nothing is written, `--single-transaction` one that nothing is kept by half.
  *
  * @internal
  */
 export const checkModes = Effect.fnUntraced(function* (
-  queries: ReadonlyArray<Pick<SqlQuery, "name" | "file" | "line" | "settings">>,
-  { readOnly, singleTransaction }: Defaults
+  queries: ReadonlyArray<Pick<SqlQuery, "name" | "file" | "line" | "settings" | "statements">>,
+  defaults: Defaults
 ): Effect.fn.Return<void, UsageError> {
-  if (readOnly && singleTransaction) {
-    return yield* new UsageError({
-      message: "--read-only and --single-transaction contradict each other. Give one of them"
-    })
+  const reads = defaults.readOnly ? "--read-only" : defaults.snapshot === false ? undefined : "--snapshot"
+  const writes = defaults.singleTransaction ? "--single-transaction" : undefined
+  if (reads !== undefined && writes !== undefined) {
+    return yield* new UsageError({ message: `${reads} and ${writes} contradict each other. Give one of them` })
   }
-  for (const { file, line, name, settings } of queries) {
-    const header = settings.mode === "transaction" ? "transaction" : "read-only"
-    if (settings.mode === undefined || !(header === "transaction" ? readOnly : singleTransaction)) continue
-    const flag = readOnly ? "--read-only" : "--single-transaction"
+  for (const { file, line, name, settings, statements } of queries) {
+    const flag = settings.mode === "transaction" ? reads : settings.mode === "readOnly" ? writes : undefined
+    if (flag !== undefined) {
+      const header = settings.mode === "transaction" ? "transaction" : "read-only"
+      return yield* new UsageError({
+        message: `${file}:${line}: the header \`${header}\` of query "${toLine(name)}" contradicts ${flag}. Remove one of them`
+      })
+    }
+    if (defaults.snapshot === false) continue
+    // The pool would refuse the same statement, when those before it have run.
+    const end = statements.find(({ text }) => verdictOf(text).ends)
+    if (end === undefined) continue
     return yield* new UsageError({
-      message: `${file}:${line}: the header \`${header}\` of query "${toLine(name)}" contradicts ${flag}. Remove one of them`
+      message:
+        `${file}:${end.line}: query "${toLine(name)}" ends a transaction, and with --snapshot it is one as a whole. ` +
+        `Leave out BEGIN, COMMIT and ROLLBACK`
     })
   }
 })
@@ -55,10 +68,15 @@ export const checkModes = Effect.fnUntraced(function* (
  *
  * @internal
  */
-export const optionsOf = (settings: SqlSettings, defaults: Defaults) => {
-  const { mode = defaults.singleTransaction ? "transaction" : defaults.readOnly ? "readOnly" : "autocommit" } = settings
-  const { idempotent, retry = defaults.retries, timeout = defaults.timeout } = settings
-  return { mode, idempotent, timeout, retry: retry === 0 ? undefined : retriesOf(retry) } satisfies QueryInfo["options"]
+export const optionsOf = (settings: SqlSettings, { readOnly, retries, singleTransaction, timeout }: Defaults) => {
+  const { idempotent, mode = singleTransaction ? "transaction" : readOnly ? "readOnly" : undefined } = settings
+  const { retry = retries } = settings
+  return {
+    mode,
+    idempotent,
+    timeout: settings.timeout ?? timeout,
+    retry: retry === 0 ? undefined : retriesOf(retry)
+  } satisfies QueryInfo["options"]
 }
 
 const retriesOf = (times: number) =>

@@ -3,27 +3,29 @@
  *
  * @internal
  */
-import { Console, Effect, identity, Layer, Option } from "effect"
+import { Console, Effect, identity, Option } from "effect"
 import { Command, Flag } from "effect/cli"
-import { constants } from "node:buffer"
 import { EmbeddedPostgres } from "../embedded/EmbeddedPostgres.ts"
-import type { Config } from "../pool/PgQueryPool.ts"
-import * as PgQueryPool from "../pool/PgQueryPool.ts"
-import * as Query from "../query/Query.ts"
 import { UsageError } from "./CliFailure.ts"
+import type { Database } from "./Database.ts"
 import { findDatabase } from "./Database.ts"
-import { planOf, withEstimates } from "./FilePlan.ts"
-import * as FileRun from "./FileRun.ts"
+import { runOn } from "./DatabaseRun.ts"
 import { durationFlag } from "./DurationText.ts"
-import * as Durations from "./Durations.ts"
+import { planOf } from "./FilePlan.ts"
+import type * as FileRun from "./FileRun.ts"
 import { integer } from "./IntegerFlag.ts"
 import { planFlags } from "./PlanFlags.ts"
 import type { FileQuery } from "./QueryFiles.ts"
 import { readQueries } from "./QueryFiles.ts"
+import type { Defaults } from "./QueryOptions.ts"
 import { checkModes } from "./QueryOptions.ts"
+import type { Output } from "./RunOutput.ts"
 import { forPeople, forPrograms } from "./RunOutput.ts"
 import { stderrScreen, stdoutScreen } from "./Screens.ts"
 import { shorten } from "./Table.ts"
+import { targetsForPeople, targetsForPrograms } from "./TargetOutput.ts"
+import * as TargetRun from "./TargetRun.ts"
+import { readTargets } from "./TargetsFile.ts"
 import { follow } from "./UnderWay.ts"
 
 /** Rows shown of a query when the flag does not say: what a person reads, and what a program may want. */
@@ -36,6 +38,12 @@ const flags = {
     Flag.withDescription("Start a throw-away PostgreSQL for this run"),
     Flag.withDefault(false)
   ),
+  targets: Flag.String("targets").pipe(
+    Flag.withMetavar("file"),
+    Flag.withDescription("Run on each database of this file: name = url"),
+    Flag.optional
+  ),
+  total: integer("total", 1).pipe(Flag.withDescription("How many run at once over all targets"), Flag.optional),
   onError: Flag.Literals("on-error", ["continue", "stop"]).pipe(
     Flag.withDescription("What one failure means for the others (default continue)"),
     Flag.withDefault("continue")
@@ -46,6 +54,14 @@ const flags = {
   ),
   readOnly: Flag.Boolean("read-only").pipe(
     Flag.withDescription("Let the server refuse whatever would write"),
+    Flag.withDefault(false)
+  ),
+  snapshot: Flag.Boolean("snapshot").pipe(
+    Flag.withDescription("Let all queries see one moment of the database"),
+    Flag.withDefault(false)
+  ),
+  allowStandby: Flag.Boolean("allow-standby").pipe(
+    Flag.withDescription("Take the snapshot on a standby, too"),
     Flag.withDefault(false)
   ),
   timeout: durationFlag("timeout").pipe(
@@ -98,6 +114,20 @@ const description = `${summary}
   A query is retried as a whole, and only where nothing of it is kept, unless it
   is read-only or idempotent.
 
+  With --snapshot each query is one transaction that only reads, and all see the
+  moment in which the first of them started. Vacuum keeps what others delete for
+  as long as that.
+
+  With --targets the queries run on each database of a file, on all at once:
+
+    # a line for each; PG* variables and the password file fill in the rest
+    berlin = postgres://me@db1.example.com/shop
+
+  --concurrency, --deadline and --on-error hold for each target. --total limits
+  queries over all of them, and how many targets are under way. A target that
+  hangs keeps up to --concurrency of it until its queries time out, so give a
+  --timeout, too.
+
   Exit code: 0 all succeeded, 1 some query failed or was skipped, 2 nothing was
   run, 130 interrupted. A first Ctrl-C cancels on the server, a second leaves at
   once.`
@@ -107,31 +137,22 @@ export const runCommand = Command.make(
   "run",
   flags,
   Effect.fnUntraced(function* (input) {
-    if (input.embedded && Option.isSome(input.url)) {
-      return yield* new UsageError({ message: "--embedded and --url name two databases. Give one of them" })
-    }
+    yield* checkFlags(input)
     const filePlan = yield* planOf(yield* readQueries(input.paths), input.select)
     const { queries } = filePlan
-    const defaults = {
+    const defaults: Defaults = {
       singleTransaction: input.singleTransaction,
       readOnly: input.readOnly,
+      snapshot: input.allowStandby ? { allowStandby: true } : input.snapshot,
       timeout: Option.getOrUndefined(input.timeout),
       retries: input.retries
     }
     yield* checkModes(queries, defaults)
-    const output = {
+    const output: Output = {
       console: yield* Console.Console,
-      write: (text: string) => void process.stdout.write(text),
+      write: (text) => void process.stdout.write(text),
       stdout: stdoutScreen(),
       stderr: stderrScreen()
-    }
-    const told = (input.json ? forPrograms : forPeople)(output, input.quiet)
-    const teller: FileRun.Teller = {
-      ...told,
-      happened: (event) => {
-        follow(event)
-        told.happened(event)
-      }
     }
     const options: FileRun.Options = {
       ...defaults,
@@ -143,33 +164,30 @@ export const runCommand = Command.make(
       keep: input.json ? identity : (text) => shorten(text, output.stdout),
       maxRows: Option.getOrElse(input.maxRows, () => (input.json ? defaultMaxRows.json : defaultMaxRows.table))
     }
-    const runOn = (config: Config, label: string) =>
-      reach(label, config).pipe(
-        Effect.andThen(input.order === "given" ? Effect.succeed(filePlan) : withEstimates(filePlan)),
-        Effect.flatMap((plan) => FileRun.run(plan, options, teller)),
-        Effect.provide(
-          Durations.layer(queries, `${label}/${config.database ?? ""}`).pipe(
-            Layer.provideMerge(
-              PgQueryPool.layer({
-                ...config,
-                maxConnections: options.concurrency,
-                results: "text",
-                // The driver's own limit of 16 MiB fails a query for one large value, and ends its connection.
-                maxMessageSize: constants.MAX_STRING_LENGTH
-              })
-            )
-          )
-        ),
-        Effect.catchTag("SqlError", (error) => Effect.fail(new UsageError({ message: error.message })))
+    if (Option.isSome(input.targets)) {
+      const targets = yield* readTargets(input.targets.value, process.env)
+      const told = (input.json ? targetsForPrograms : targetsForPeople)(output, input.quiet)
+      const teller: TargetRun.TargetsTeller = {
+        ...told,
+        begun: (name) => followed(told.begun(name), name)
+      }
+      return yield* TargetRun.run(targets, filePlan, { ...options, total: Option.getOrUndefined(input.total) }, teller)
+    }
+    const teller = followed((input.json ? forPrograms : forPeople)(output, input.quiet))
+    const run = (database: Database) =>
+      Effect.catchTag(runOn(database, filePlan, options, teller), "Unreachable", ({ message }) =>
+        Effect.fail(new UsageError({ message }))
       )
     if (input.embedded) {
-      return yield* Effect.flatMap(EmbeddedPostgres, ({ url }) => runOn({ url }, "the embedded PostgreSQL")).pipe(
+      const embedded = Effect.flatMap(EmbeddedPostgres, ({ url }) =>
+        run({ config: { url }, label: "the embedded PostgreSQL" })
+      )
+      return yield* embedded.pipe(
         Effect.provide(EmbeddedPostgres.layer()),
-        Effect.catchTag("EmbeddedPostgresError", (error) => Effect.fail(new UsageError({ message: error.message })))
+        Effect.catchTag("EmbeddedPostgresError", ({ message }) => Effect.fail(new UsageError({ message })))
       )
     }
-    const { config, label } = yield* findDatabase(Option.getOrUndefined(input.url), process.env)
-    return yield* runOn(config, label)
+    return yield* run(yield* findDatabase(Option.getOrUndefined(input.url), process.env))
   })
 ).pipe(
   Command.withDescription(description),
@@ -184,12 +202,39 @@ export const runCommand = Command.make(
 const atOnce = (queries: ReadonlyArray<FileQuery>): number =>
   queries.reduce((sum, { settings }) => sum + (settings.partition?.parts ?? 1), 0)
 
-/** One connection before anything runs: a server that is not there is said once, not by every query. */
-const reach = (label: string, { password }: Config) =>
-  Query.make("connect", (sql) => sql`select 1`).pipe(
-    Effect.catchTag("QueryError", ({ reason }) => {
-      const wanted = password === undefined && / password /.test(reason.message)
-      const advice = wanted ? ". Give one in the URL, in PGPASSWORD or in the password file" : ""
-      return Effect.fail(new UsageError({ message: `Cannot connect to ${label}: ${reason.message}${advice}` }))
-    })
-  )
+const usage = (message: string) => new UsageError({ message })
+
+/** Flags that contradict each other, or mean nothing alone. */
+const checkFlags = Effect.fnUntraced(function* (flags: {
+  readonly url: Option.Option<unknown>
+  readonly embedded: boolean
+  readonly targets: Option.Option<unknown>
+  readonly total: Option.Option<unknown>
+  readonly snapshot: boolean
+  readonly allowStandby: boolean
+}): Effect.fn.Return<void, UsageError> {
+  const places = [
+    ...(Option.isSome(flags.targets) ? ["--targets"] : []),
+    ...(flags.embedded ? ["--embedded"] : []),
+    ...(Option.isSome(flags.url) ? ["--url"] : [])
+  ]
+  if (places.length > 1) return yield* usage(`${places.join(" and ")} name different databases. Give one of them`)
+  if (Option.isSome(flags.total) && Option.isNone(flags.targets)) {
+    return yield* usage("--total is for the databases of --targets. For one database say --concurrency")
+  }
+  if (flags.allowStandby && !flags.snapshot) {
+    return yield* usage("--allow-standby is for the snapshot of --snapshot. Give both")
+  }
+})
+
+/** Has what runs be known to whoever leaves before it has ended. */
+const followed = <T extends FileRun.Teller>(teller: T, run?: string): T => {
+  const note = follow(run)
+  return {
+    ...teller,
+    happened: (event) => {
+      note(event)
+      teller.happened(event)
+    }
+  }
+}

@@ -22,12 +22,17 @@ import { isNumeric, toJson, toLine } from "./TextValue.ts"
  * @internal
  */
 export interface Output {
-  readonly console: Console.Console
+  readonly console: Pick<Console.Console, "log" | "error">
   /** Puts text on standard output, without an end of line. */
   readonly write: (text: string) => void
   readonly stdout: Screen
   readonly stderr: Screen
+  /** Said before the names of queries on standard error, where a run is one of many. */
+  readonly target?: string | undefined
 }
+
+const nameOf = ({ stderr, target }: Output, color: "yellow" | "red", name: string): string =>
+  style(stderr, ["bold", color], `${target === undefined ? "" : `${toLine(target)}: `}${toLine(name)}`)
 
 const plural = (count: number, thing: string): string =>
   `${count.toLocaleString("en")} ${thing}${count === 1 ? "" : "s"}`
@@ -57,11 +62,12 @@ const messageOf = (error: unknown): string => {
 // Beside the results, so that a pipe gets results alone
 
 /** What a query goes through before it ends; where they asked for quiet, only what they have to look after. */
-const sayHappening = ({ console, stderr }: Output, event: QueryEvent, quiet: boolean): void => {
+const sayHappening = (output: Output, event: QueryEvent, quiet: boolean): void => {
+  const { console } = output
   if (event._tag !== "Retrying" && event._tag !== "CancelEnded") return
   const isConfirmed = event._tag === "Retrying" || event.how !== "unconfirmed"
   if (quiet && isConfirmed) return
-  const name = style(stderr, ["bold", isConfirmed ? "yellow" : "red"], toLine(event.name))
+  const name = nameOf(output, isConfirmed ? "yellow" : "red", event.name)
   if (event._tag === "Retrying") {
     const { attempt, delayMillis, error } = event
     console.error(
@@ -80,23 +86,20 @@ const cancelEnds: { readonly [How in Extract<QueryEvent, { _tag: "CancelEnded" }
     unconfirmed: (took) => `cancel unconfirmed: no answer in ${took}, so the server may still run it`
   }
 
-const sayNotices = ({ console, stderr }: Output, { report }: Finished): void => {
-  for (const { message, severity } of report.notices) {
-    console.error(`${style(stderr, ["bold", "yellow"], toLine(report.name))} ${severity}: ${toLine(message)}`)
-  }
-  if (report.moreNotices > 0) {
-    console.error(
-      `${style(stderr, ["bold", "yellow"], toLine(report.name))} … and ${plural(report.moreNotices, "more notice")}`
-    )
-  }
+const sayNotices = (output: Output, { report }: Finished): void => {
+  const { console } = output
+  const name = nameOf(output, "yellow", report.name)
+  for (const { message, severity } of report.notices) console.error(`${name} ${severity}: ${toLine(message)}`)
+  if (report.moreNotices > 0) console.error(`${name} … and ${plural(report.moreNotices, "more notice")}`)
 }
 
-const sayFailure = ({ console, stderr }: Output, finished: Finished): void => {
+const sayFailure = (output: Output, finished: Finished): void => {
+  const { console, stderr } = output
   const { report, result } = finished
   const place = placeOf(finished)
   const often = report.attempts > 1 ? ` after ${report.attempts} attempts` : ""
   console.error(
-    `${style(stderr, ["bold", "red"], toLine(report.name))} failed${often}: ${toLine(messageOf(report.error))}` +
+    `${nameOf(output, "red", report.name)} failed${often}: ${toLine(messageOf(report.error))}` +
       (place === undefined ? "" : ` at ${result.query.file}:${place.line}:${place.column}`)
   )
   if (report.error instanceof QueryError) {
@@ -173,6 +176,7 @@ export const forPeople = (output: Output, quiet: boolean): Teller => {
     over: (all, report, interrupted) => {
       if (quiet) return
       if (all.length > 1 || interrupted) console.log(summary(all, report, stdout))
+      if (report.snapshot !== undefined) console.log(snapshotLine(report.snapshot, stdout))
     }
   }
 }
@@ -180,13 +184,22 @@ export const forPeople = (output: Output, quiet: boolean): Teller => {
 const cell = (text: string | null | undefined, screen: Screen): string =>
   text === null || text === undefined ? style(screen, "dim", "NULL") : toLine(text)
 
-const summary = (all: ReadonlyArray<Finished>, report: RunReport, screen: Screen): string => {
+/**
+ * How many there were, and how they ended.
+ *
+ * @internal
+ */
+export const countsOf = (all: ReadonlyArray<Finished>, makespanMillis: number): string => {
   const counts = ["Succeeded", "Failed", "Cancelled", "Skipped"].flatMap((outcome) => {
     const ended = all.filter((finished) => finished.report.outcome === outcome)
     return ended.length === 0
       ? []
       : [`${ended.length.toLocaleString("en")} ${outcome.toLowerCase()}${becauseOf(ended)}`]
   })
+  return `${queryCount(all.length)}: ${counts.join(", ")} in ${duration(makespanMillis)}`
+}
+
+const summary = (all: ReadonlyArray<Finished>, report: RunReport, screen: Screen): string => {
   const isRetried = all.some((finished) => finished.report.attempts > 1)
   const table = draw(
     [
@@ -209,13 +222,29 @@ const summary = (all: ReadonlyArray<Finished>, report: RunReport, screen: Screen
     ]),
     screen
   )
-  const line = `${queryCount(all.length)}: ${counts.join(", ")} in ${duration(report.makespanMillis)}, ${report.concurrency} at a time`
+  const line = `${countsOf(all, report.makespanMillis)}, ${report.concurrency} at a time`
   // How long those that were cancelled would have taken nobody knows.
   const isCut = all.some((finished) => finished.report.outcome === "Cancelled")
   if (isCut || report.lowerBoundMillis === 0) return `${table}\n\n${line}`
   const longest = report.queries.reduce((a, b) => (b.ranMillis > a.ranMillis ? b : a)).name
   const bound = boundOf(report.binding, duration(report.lowerBoundMillis), longest, report.criticalPath, screen)
   return `${table}\n\n${line}\n${style(screen, "dim", bound)}`
+}
+
+/** From here on it is worth a word: what is deleted meanwhile stays in the way of every other query. */
+const longHeldMillis = 5 * 60_000
+
+/**
+ * For how long the snapshot of a run was held.
+ *
+ * @internal
+ */
+export const snapshotLine = ({ heldMillis, lost }: NonNullable<RunReport["snapshot"]>, screen: Screen): string => {
+  const isLong = heldMillis > longHeldMillis
+  const line =
+    `Snapshot ${lost ? "lost after" : "held"} ${duration(heldMillis)}` +
+    (isLong ? ": it keeps vacuum from its work" : "")
+  return style(screen, isLong || lost ? "yellow" : "dim", line)
 }
 
 const mostRoots = 3
@@ -262,27 +291,44 @@ export const boundOf = (
 // For programs
 
 /**
- * Tells programs: one JSON document, written query by query, so that it takes no more memory than one of them.
+ * Tells programs: one JSON document, written query by query, so that it takes no more memory than one of them. `head` is
+ * asked for the fields that it begins with when the first query has ended.
  *
  * @internal
  */
-export const forPrograms = (output: Output, quiet: boolean): Teller => {
+export const forPrograms = (
+  output: Output,
+  quiet: boolean,
+  head: () => Readonly<Record<string, unknown>> = () => ({})
+): Teller => {
   const { write } = output
-  let separator = '{\n  "queries": ['
+  let isBegun = false
+  const begin = (): void => {
+    isBegun = true
+    const fields = Object.entries(head()).map(
+      ([name, value]) => `\n  ${JSON.stringify(name)}: ${JSON.stringify(value)},`
+    )
+    write(`{${fields.join("")}\n  "queries": [`)
+  }
   return {
     happened: (event) => sayHappening(output, event, quiet),
     ended: (finished) => {
       if (!quiet) sayNotices(output, finished)
-      write(separator)
-      separator = ","
+      if (isBegun) write(",")
+      else begin()
       writeQuery(finished, write)
     },
     over: (_all, report) => {
-      if (separator !== ",") write(separator)
-      const { binding, criticalPath, lowerBoundMillis, makespanMillis } = report
+      if (!isBegun) begin()
+      const { binding, criticalPath, lowerBoundMillis, makespanMillis, snapshot } = report
       write(`\n  ],\n  "makespanSeconds": ${seconds(makespanMillis)},`)
       write(`\n  "lowerBoundSeconds": ${seconds(lowerBoundMillis)},`)
-      write(`\n  "binding": ${JSON.stringify(binding)},\n  "criticalPath": ${JSON.stringify(criticalPath)}\n}\n`)
+      write(`\n  "binding": ${JSON.stringify(binding)},\n  "criticalPath": ${JSON.stringify(criticalPath)}`)
+      if (snapshot !== undefined) {
+        const { heldMillis, lost } = snapshot
+        write(`,\n  "snapshot": ${JSON.stringify({ heldSeconds: seconds(heldMillis), lost })}`)
+      }
+      write("\n}\n")
     }
   }
 }

@@ -6,16 +6,27 @@
 import type { QueryEvent } from "../query/QueryEvent.ts"
 import { toLine } from "./TextValue.ts"
 
-const names = new Map<number, string>()
+const names = new Set<{ readonly name: string }>()
 
 /**
- * Takes note of what happens in the process's one run.
+ * Takes note of what happens in a run, one of many where it has a name.
  *
  * @internal
  */
-export const follow = (event: QueryEvent): void => {
-  if (event._tag === "Started") names.set(event.id, event.name)
-  else if (event._tag === "Ended" || event._tag === "Retrying") names.delete(event.id)
+export const follow = (run?: string): ((event: QueryEvent) => void) => {
+  const ofRun = new Map<number, { readonly name: string }>()
+  return (event) => {
+    if (event._tag === "Started") {
+      const entry = { name: run === undefined ? event.name : `${run}: ${event.name}` }
+      ofRun.set(event.id, entry)
+      names.add(entry)
+    } else if (event._tag === "Ended" || event._tag === "Retrying") {
+      const entry = ofRun.get(event.id)
+      if (entry === undefined) return
+      ofRun.delete(event.id)
+      names.delete(entry)
+    }
+  }
 }
 
 /** Names in one line; more are counted. */
@@ -28,7 +39,7 @@ const mostNames = 10
  */
 export const underWay = (): string | undefined => {
   if (names.size === 0) return undefined
-  const shown = [...names.values()].slice(0, mostNames).map(toLine)
+  const shown = [...names].slice(0, mostNames).map(({ name }) => toLine(name))
   const others = names.size - shown.length
   return shown.join(", ") + (others === 0 ? "" : ` and ${others} more`)
 }

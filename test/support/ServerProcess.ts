@@ -11,6 +11,8 @@ import { Effect } from "effect"
 import type { Scope } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { execFile, spawn } from "node:child_process"
+import { chownSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
 import { promisify } from "node:util"
 import type { EmbeddedPostgres } from "querypool/embedded"
 import { prepareInstallation, serverAccount, serverEnvironment } from "../../src/embedded/Installation.ts"
@@ -22,6 +24,8 @@ export type StopMode = "fast" | "immediate"
 type WaitError = Effect.Error<ReturnType<typeof waitUntil<never, never>>>
 
 export interface ServerProcess {
+  /** The folder of its data. */
+  readonly data: string
   /** Of the postmaster that runs now, or ran last. */
   readonly postmaster: () => number
   /** Stops the server, "fast" unless said otherwise, and waits until all of its processes have ended. */
@@ -81,6 +85,7 @@ export const make = Effect.fnUntraced(function* (
 
   yield* Effect.addFinalizer(() => (startedHere && isAlive(postmaster) ? Effect.orDie(stop("immediate")) : Effect.void))
   return {
+    data,
     postmaster: () => postmaster,
     stop,
     kill: Effect.andThen(signalPostmaster("SIGKILL"), postmasterGone),
@@ -88,6 +93,19 @@ export const make = Effect.fnUntraced(function* (
     start,
     ready
   }
+})
+
+/** Makes a standby of a server: one that waits for a primary which never comes, and lets others read meanwhile. */
+export const degrade = Effect.fnUntraced(function* (
+  embedded: EmbeddedPostgres["Service"]
+): Effect.fn.Return<void, SqlError | WaitError, Scope.Scope> {
+  const server = yield* make(embedded)
+  yield* server.stop()
+  const { gid, uid } = serverAccount()
+  const signal = join(server.data, "standby.signal")
+  writeFileSync(signal, "")
+  if (uid !== undefined && gid !== undefined) chownSync(signal, uid, gid)
+  yield* server.start
 })
 
 const stopSignals: Readonly<Record<StopMode, NodeJS.Signals>> = { fast: "SIGINT", immediate: "SIGQUIT" }

@@ -144,6 +144,7 @@ export interface Document {
   readonly lowerBoundSeconds: number
   readonly binding: string
   readonly criticalPath: ReadonlyArray<string>
+  readonly snapshot?: { readonly heldSeconds: number; readonly lost: boolean }
 }
 
 export const documentOf = ({ stdout }: Pick<Ended, "stdout">): Document => JSON.parse(stdout)

@@ -1,8 +1,7 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Path, Result } from "effect"
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Query, QueryPool } from "querypool"
 import * as Durations from "../../../src/cli/Durations.ts"
@@ -10,24 +9,9 @@ import type { Facts } from "../../../src/cli/PlanOutput.ts"
 import type { FileQuery } from "../../../src/cli/QueryFiles.ts"
 import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 import * as Learning from "../../../src/query/Learning.ts"
+import { cacheFolder } from "../../support/cacheFolder.ts"
 import * as Pg from "../../support/Pg.ts"
 import { querypool, run, runJson } from "./Command.ts"
-
-/** A cache folder of the test's own, for this process and for the command. */
-const cache = Effect.acquireRelease(
-  Effect.promise(async () => {
-    const folder = await mkdtemp(join(tmpdir(), "querypool-test-"))
-    const before = process.env["XDG_CACHE_HOME"]
-    process.env["XDG_CACHE_HOME"] = folder
-    return { folder, before, file: join(folder, "querypool", "durations.json") }
-  }),
-  ({ before, folder }) =>
-    Effect.promise(async () => {
-      if (before === undefined) delete process.env["XDG_CACHE_HOME"]
-      else process.env["XDG_CACHE_HOME"] = before
-      await rm(folder, { recursive: true })
-    })
-)
 
 const queriesOf = (text: string): ReadonlyArray<FileQuery> => {
   const source = Result.getOrThrow(parseSqlFile({ file: "q.sql", defaultName: "q", text }))
@@ -64,7 +48,7 @@ layer(Pg.layer("Durations"), { excludeTestServices: true })("how long the querie
 
   it.effect("is learned on each database, from those that succeed", () =>
     Effect.gen(function* () {
-      yield* cache
+      yield* cacheFolder
       assert.deepStrictEqual(yield* sources(queries).pipe(on(queries, "a")), ["explain", "text", "text"])
       yield* runAll(queries).pipe(on(queries, "a"))
       assert.deepStrictEqual(yield* sources(queries).pipe(on(queries, "a")), ["learned", "learned", "text"])
@@ -74,7 +58,7 @@ layer(Pg.layer("Durations"), { excludeTestServices: true })("how long the querie
 
   it.effect("is known by their statements, whatever their names and their file", () =>
     Effect.gen(function* () {
-      yield* cache
+      yield* cacheFolder
       yield* runAll(queries).pipe(on(queries, "a"))
       const renamed = queriesOf(`
         -- name: total
@@ -88,7 +72,7 @@ layer(Pg.layer("Durations"), { excludeTestServices: true })("how long the querie
 
   it.effect("is what a plan knows of runs on any database", () =>
     Effect.gen(function* () {
-      yield* cache
+      yield* cacheFolder
       yield* runAll(queries).pipe(on(queries, "a"))
       const [sum, two, fails] =
         (yield* Learning.estimates(queries).pipe(
@@ -102,7 +86,7 @@ layer(Pg.layer("Durations"), { excludeTestServices: true })("how long the querie
 
   it.effect("decides which is first in a run with the longest first, also for those that have never run", () =>
     Effect.gen(function* () {
-      yield* cache
+      yield* cacheFolder
       const many = queriesOf(`
         -- name: look-up
         select * from account where id = 1;
@@ -127,7 +111,7 @@ layer(Pg.layer("Durations"), { excludeTestServices: true })("how long the querie
 
   it.effect("is what the command goes by from the second run on, and what it plans with", () =>
     Effect.gen(function* () {
-      const { folder } = yield* cache
+      const { folder } = yield* cacheFolder
       const options = { env: { XDG_CACHE_HOME: folder } }
       const sql = `
         -- name: quick
@@ -159,7 +143,7 @@ layer(Pg.layer("Durations"), { excludeTestServices: true })("how long the querie
 
   it.effect("is written by the command in one file that holds no SQL and no name, and only this user can read", () =>
     Effect.gen(function* () {
-      const { file, folder } = yield* cache
+      const { file, folder } = yield* cacheFolder
       const { code } = yield* run("-- name: secret\nselect 'secret' as hidden", [], {
         env: { XDG_CACHE_HOME: folder }
       })
@@ -177,7 +161,7 @@ layer(Pg.layer("Durations"), { excludeTestServices: true })("how long the querie
 
   it.effect("is begun anew by the command, with a warning beside the results, where the file is damaged", () =>
     Effect.gen(function* () {
-      const { file, folder } = yield* cache
+      const { file, folder } = yield* cacheFolder
       yield* Effect.promise(() => mkdir(join(folder, "querypool"), { mode: 0o700 }))
       yield* Effect.promise(() => writeFile(file, "not ours"))
       const options = { env: { XDG_CACHE_HOME: folder } }
@@ -193,7 +177,7 @@ layer(Pg.layer("Durations"), { excludeTestServices: true })("how long the querie
 
   it.effect("is forgotten in silence where it can be neither read nor written", () =>
     Effect.gen(function* () {
-      const { file, folder } = yield* cache
+      const { file, folder } = yield* cacheFolder
       yield* Effect.promise(() => mkdir(join(file, "in the way"), { recursive: true, mode: 0o700 }))
       const { code, stderr } = yield* runJson("select 1", [], { env: { XDG_CACHE_HOME: folder } })
       assert.deepStrictEqual([code, stderr], [0, ""])

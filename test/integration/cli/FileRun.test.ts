@@ -489,6 +489,7 @@ layer(Pg.layer("FileRun"), { excludeTestServices: true })("a run of queries from
             stopOnError: false,
             singleTransaction: false,
             readOnly: false,
+            snapshot: false,
             timeout: undefined,
             retries: 0,
             maxRows: 2,

@@ -20,9 +20,14 @@ const assertRefused = ({ code, stderr, stdout }: Ended, expected: string | RegEx
 const each = <A>(cases: ReadonlyArray<A>, check: (one: A) => Effect.Effect<void>) =>
   Effect.forEach(cases, check, { concurrency: 2, discard: true })
 
+type Case = readonly [args: ReadonlyArray<string>, expected: string | RegExp, options?: Options]
+
+const answers = ([args, expected, options]: Case) =>
+  Effect.map(querypool(args, options), (ended) => assertRefused(ended, expected))
+
 describe("a command line that cannot be followed", () => {
   it.live("is answered by one line that says why, and exit code 2", () =>
-    each<readonly [args: ReadonlyArray<string>, expected: string | RegExp, options?: Options]>(
+    each<Case>(
       [
         [["run"], "No queries given. Name .sql files or folders, or - for standard input"],
         [["run", "missing.sql"], "missing.sql: there is no such file or folder"],
@@ -40,7 +45,7 @@ describe("a command line that cannot be followed", () => {
         ],
         [
           ["run", "-", "--embedded", "--url", "postgres://h/d"],
-          "--embedded and --url name two databases. Give one of them"
+          "--embedded and --url name different databases. Give one of them"
         ],
         [
           ["run", "-", "--on-error", "maybe"],
@@ -106,7 +111,36 @@ describe("a command line that cannot be followed", () => {
         [["rnu"], /^querypool: Unknown subcommand "rnu" for "querypool"\n\n {2}Did you mean this\?\n {4}run\n$/],
         [["\u001b[31m"], /^querypool: Unknown subcommand "\\u001b\[31m"/]
       ],
-      ([args, expected, options]) => Effect.map(querypool(args, options), (ended) => assertRefused(ended, expected))
+      answers
+    )
+  )
+
+  it.live("is answered so where flags contradict each other or the files", () =>
+    each<Case>(
+      [
+        [
+          ["run", "-", "--targets", "t.txt", "--url", "postgres://h/d"],
+          "--targets and --url name different databases. Give one of them"
+        ],
+        [["run", "-", "--total", "5"], "--total is for the databases of --targets. For one database say --concurrency"],
+        [
+          ["run", "-", "--targets", "missing.txt"],
+          "missing.txt: there is no such file or folder",
+          { stdin: "select 1" }
+        ],
+        [
+          ["run", "-", "--embedded", "--snapshot"],
+          '<stdin>:2: query "stdin" ends a transaction, and with --snapshot it is one as a whole. ' +
+            "Leave out BEGIN, COMMIT and ROLLBACK",
+          { stdin: "begin; select 1;\ncommit" }
+        ],
+        [
+          ["run", "-", "--embedded", "--allow-standby"],
+          "--allow-standby is for the snapshot of --snapshot. Give both",
+          { stdin: "select 1" }
+        ]
+      ],
+      answers
     )
   )
 
@@ -119,6 +153,8 @@ describe("a command line that cannot be followed", () => {
       for (const word of [
         "--url",
         "--embedded",
+        "--targets file",
+        "--total",
         "--concurrency, -c",
         "(default 5)",
         "--on-error",
@@ -126,6 +162,8 @@ describe("a command line that cannot be followed", () => {
         "--order",
         "-- needs: a, b",
         "--read-only",
+        "--snapshot",
+        "--allow-standby",
         "--timeout duration",
         "--queue-timeout",
         "--deadline",

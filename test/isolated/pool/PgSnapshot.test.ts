@@ -1,11 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { PgConnection } from "@effect/sql-pg"
 import { Context, Deferred, Effect, Fiber, Layer } from "effect"
-import { chownSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
 import { PgQueryPool, Query, QueryError, QueryPool } from "querypool"
 import { EmbeddedPostgres } from "querypool/embedded"
-import { serverAccount } from "../../../src/embedded/Installation.ts"
 import * as ServerProcess from "../../support/ServerProcess.ts"
 
 const one = Query.make("one", (sql) => Effect.map(sql<{ one: number }>`select 1 as one`, ([row]) => row?.one))
@@ -13,25 +10,11 @@ const one = Query.make("one", (sql) => Effect.map(sql<{ one: number }>`select 1 
 const startServer = (settings?: Readonly<Record<string, number>>) =>
   Effect.map(Layer.build(EmbeddedPostgres.layer({ settings })), Context.get(EmbeddedPostgres))
 
-/** Makes a standby of a server: one that waits for a primary which never comes, and lets others read meanwhile. */
-const degrade = Effect.fnUntraced(function* (embedded: EmbeddedPostgres["Service"]) {
-  const folder = yield* Effect.scoped(
-    Effect.flatMap(PgConnection.make({ url: embedded.url }), (pg) => pg.queryValues("show data_directory"))
-  )
-  const server = yield* ServerProcess.make(embedded)
-  yield* server.stop()
-  const { gid, uid } = serverAccount()
-  const signal = join(String(folder[0]?.[0]), "standby.signal")
-  writeFileSync(signal, "")
-  if (uid !== undefined && gid !== undefined) chownSync(signal, uid, gid)
-  yield* server.start
-})
-
 describe("a run with a snapshot", () => {
   it.effect("is refused on a standby, unless that is allowed", () =>
     Effect.gen(function* () {
       const embedded = yield* startServer()
-      yield* degrade(embedded)
+      yield* ServerProcess.degrade(embedded)
       const pool = PgQueryPool.layer({ url: embedded.url })
       const error = yield* Effect.flip(Effect.provide(QueryPool.all([one], { snapshot: true }), pool))
       assert.match(error.message, /the server is a standby: a snapshot on it holds back its replay/)

@@ -4,7 +4,13 @@ import { checkModes, type Defaults, optionsOf } from "../../../src/cli/QueryOpti
 import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 import { mayRetry } from "../../../src/query/RetryPolicy.ts"
 
-const noFlags: Defaults = { singleTransaction: false, readOnly: false, timeout: undefined, retries: 0 }
+const noFlags: Defaults = {
+  singleTransaction: false,
+  readOnly: false,
+  snapshot: false,
+  timeout: undefined,
+  retries: 0
+}
 
 const queriesOf = (text: string) => Result.getOrThrow(parseSqlFile({ file: "q.sql", defaultName: "q", text })).queries
 
@@ -22,7 +28,7 @@ const optionsFor = (header: string, flags: Partial<Defaults> = {}) => {
 describe("a query", () => {
   it("is run statement by statement, without limits and retries, where nobody says anything", () => {
     assert.deepStrictEqual(optionsFor(""), {
-      mode: "autocommit",
+      mode: undefined,
       idempotent: undefined,
       timeout: undefined,
       retries: false
@@ -80,6 +86,26 @@ describe("a header that contradicts a flag", () => {
         yield* check("select 1", { readOnly: true, singleTransaction: true }),
         "--read-only and --single-transaction contradict each other. Give one of them"
       )
+      assert.strictEqual(
+        yield* check(`${two}-- transaction\nselect 2`, { snapshot: true }),
+        'q.sql:3: the header `transaction` of query "b" contradicts --snapshot. Remove one of them'
+      )
+      assert.strictEqual(
+        yield* check("select 1", { snapshot: { allowStandby: true }, singleTransaction: true }),
+        "--snapshot and --single-transaction contradict each other. Give one of them"
+      )
+    })
+  )
+
+  it.effect("is refused where a statement says so, with the line of that", () =>
+    Effect.gen(function* () {
+      for (const end of ["commit", "End", "rollback and chain", "prepare transaction 'x'"]) {
+        assert.strictEqual(
+          yield* check(`${two}begin;\nselect 2;\n${end}`, { snapshot: true }),
+          'q.sql:6: query "b" ends a transaction, and with --snapshot it is one as a whole. ' +
+            "Leave out BEGIN, COMMIT and ROLLBACK"
+        )
+      }
     })
   )
 
@@ -88,6 +114,9 @@ describe("a header that contradicts a flag", () => {
       yield* checkModes(queriesOf("-- read-only\nselect 1"), { ...noFlags, readOnly: true })
       yield* checkModes(queriesOf("-- transaction\nselect 1"), { ...noFlags, singleTransaction: true })
       yield* checkModes(queriesOf("-- transaction\nselect 1"), noFlags)
+      yield* checkModes(queriesOf("begin; select 1; commit"), noFlags)
+      const reads = "-- read-only\nsavepoint a; select 1; rollback to a"
+      yield* checkModes(queriesOf(reads), { ...noFlags, snapshot: true, readOnly: true })
     })
   )
 })

@@ -81,6 +81,12 @@ const tellAll = (teller: Teller, all: ReadonlyArray<Finished>, interrupted = fal
   teller.over(all, runOf(...all), interrupted)
 }
 
+/** What is said of the snapshot of a run. */
+const ofSnapshot = (snapshot: RunReport["snapshot"], kind = forPeople, color = false): string =>
+  listen((output) =>
+    kind({ ...output, stdout: { ...output.stdout, color } }, false).over([], { ...runOf(), snapshot }, false)
+  )
+
 const toPeople = (all: ReadonlyArray<Finished>, quiet = false) =>
   listen((output) => tellAll(forPeople(output, quiet), all))
 const toPrograms = (all: ReadonlyArray<Finished>, quiet = false) =>
@@ -240,6 +246,15 @@ describe("people are told", () => {
       "Lower bound 2.0 s: critical path a/first -> b/second",
       "  -> c/third"
     ])
+  })
+
+  it("of a snapshot how long it was held, and where that was too long, or not until the end", () => {
+    assert.strictEqual(ofSnapshot({ heldMillis: 3_210, lost: false }), "Snapshot held 3.21 s\n")
+    const long = ofSnapshot({ heldMillis: 372_000, lost: false }, forPeople, true)
+    assert.strictEqual(long, "\u001b[33mSnapshot held 6 min 12 s: it keeps vacuum from its work\u001b[39m\n")
+    const lost = ofSnapshot({ heldMillis: 3_210, lost: true }, forPeople, true)
+    assert.strictEqual(lost, "\u001b[33mSnapshot lost after 3.21 s\u001b[39m\n")
+    assert.strictEqual(ofSnapshot(undefined), "")
   })
 
   it("of a failure beside the results: what, where, and what the server advises", () => {
@@ -453,6 +468,11 @@ describe("programs are told", () => {
       binding: "longest query",
       criticalPath: ["books"]
     })
+  })
+
+  it("of a snapshot how long it was held, and whether until the end", () => {
+    const document = JSON.parse(ofSnapshot({ heldMillis: 3_210, lost: true }, forPrograms))
+    assert.deepStrictEqual(document.snapshot, { heldSeconds: 3.21, lost: true })
   })
 
   it("of each query as it ends, a row to a line, so that a document of any size can be written", () => {
