@@ -71,6 +71,11 @@ const nowhere = "postgres://me:s3cr3t-of-nobody@127.0.0.1:1/db"
 
 const slow = "-- name: slow\nselect 'the slow one', pg_advisory_xact_lock(1)"
 
+const cut = (name: string) => `
+        -- name: ${name}
+        -- partition: column=id parts=4
+        select id from watched where (select pg_advisory_xact_lock_shared(5)) is not null;`
+
 layer(Pg.layer("TargetRun"), { excludeTestServices: true })("a run with --targets", (it) => {
   it.effect("runs the queries on each database, and tells of each what became of it", () =>
     Effect.gen(function* () {
@@ -380,10 +385,6 @@ layer(Pg.layer("TargetTotal"), { excludeTestServices: true })("the total of a ru
       }
       const release = yield* hold([a])
       const freeze = yield* faults.inject(Faults.freeze())
-      const cut = (name: string) => `
-        -- name: ${name}
-        -- partition: column=id parts=4
-        select id from watched where (select pg_advisory_xact_lock_shared(5)) is not null;`
       const seen: Seen = { running: 0, most: 0, ends: [] }
       const run = yield* Effect.forkChild(
         inProcess(cut("x") + cut("y"), { a, b: through }, { total: 3, concurrency: 2 }, seen)
