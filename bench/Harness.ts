@@ -88,6 +88,6 @@ const agree = (title: string, answers: ReadonlyArray<readonly [string, Answer]>)
 // flag of node, so that every way of starting the bench has it.
 setFlagsFromString("--expose-gc")
 const gc: unknown = runInNewContext("gc")
-const collectGarbage = (): void => {
+export const collectGarbage = (): void => {
   if (typeof gc === "function") gc()
 }
