@@ -64,7 +64,8 @@ export interface Config extends Omit<PgClient.PgPoolConfig, "stream" | "multiple
   readonly queueLimit?: number | undefined
   /**
    * How many of the connections the pipelined lane may use (`lane: "pipelined"`), opened when it has work: from 1 to
-   * `maxConnections`. Default 1: one connection carries more lookups per second than several.
+   * `maxConnections`. Default 2, or 1 of 1: each keeps up to 128 statements on the wire, and over a network more of them
+   * hide its delay; beside the server a third adds nothing.
    */
   readonly pipelinedConnections?: number | undefined
   /**
@@ -156,7 +157,7 @@ const make = Effect.fnUntraced(function* (config: Config) {
   if (queueLimit !== Infinity && (!Number.isSafeInteger(queueLimit) || queueLimit < 0)) {
     return yield* invalid(`Expected \`queueLimit\` to be an integer from 0, got ${String(queueLimit)}`)
   }
-  const pipelinedConnections = config.pipelinedConnections ?? 1
+  const pipelinedConnections = config.pipelinedConnections ?? Math.min(2, maxConnections)
   if (
     !Number.isSafeInteger(pipelinedConnections) ||
     pipelinedConnections < 1 ||
