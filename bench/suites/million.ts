@@ -96,7 +96,7 @@ export const million: Suite = {
   cases: Effect.fnUntraced(function* (effort) {
     yield* loadAccounts
     return [
-      pipelined(effort.quick ? 5_000 : 200_000),
+      pipelined(effort.quick ? 5_000 : 50_000),
       farAway(effort.quick ? 500 : 20_000),
       ...(yield* spentCases({ tasks: tasksOf(effort), unit: "lookups" }))
     ]
