@@ -86,6 +86,8 @@ const tasksOf = ({ quick }: Effort): ReadonlyArray<Task> => {
     task("querypool", fewer),
     task("bare", many),
     task("bare", fewer),
+    task("p-map + pg named", many),
+    task("p-map + pg pipeline", many),
     task("querypool", many, 64)
   ]
 }
