@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import { Console, Effect, identity, Option } from "effect"
+import { Effect, identity, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import { EmbeddedPostgres } from "../embedded/EmbeddedPostgres.ts"
 import { UsageError } from "./CliFailure.ts"
@@ -14,18 +14,18 @@ import { durationFlag } from "./DurationText.ts"
 import { planOf } from "./FilePlan.ts"
 import type * as FileRun from "./FileRun.ts"
 import { integer } from "./IntegerFlag.ts"
+import { ofProcess } from "./Output.ts"
 import { planFlags } from "./PlanFlags.ts"
 import type { FileQuery } from "./QueryFiles.ts"
 import { readQueries } from "./QueryFiles.ts"
 import type { Defaults } from "./QueryOptions.ts"
 import { checkModes } from "./QueryOptions.ts"
-import type { Output } from "./RunOutput.ts"
 import { forPeople, forPrograms } from "./RunOutput.ts"
-import { stderrScreen, stdoutScreen } from "./Screens.ts"
 import { shorten } from "./Table.ts"
 import { targetsForPeople, targetsForPrograms } from "./TargetOutput.ts"
 import * as TargetRun from "./TargetRun.ts"
 import { readTargets } from "./TargetsFile.ts"
+import { tellAll } from "./Teller.ts"
 import { follow } from "./UnderWay.ts"
 
 /** Rows shown of a query when the flag does not say: what a person reads, and what a program may want. */
@@ -148,12 +148,7 @@ export const runCommand = Command.make(
       retries: input.retries
     }
     yield* checkModes(queries, defaults)
-    const output: Output = {
-      console: yield* Console.Console,
-      write: (text) => void process.stdout.write(text),
-      stdout: stdoutScreen(),
-      stderr: stderrScreen()
-    }
+    const output = yield* ofProcess
     const options: FileRun.Options = {
       ...defaults,
       queueTimeout: Option.getOrUndefined(input.queueTimeout),
@@ -166,14 +161,10 @@ export const runCommand = Command.make(
     }
     if (Option.isSome(input.targets)) {
       const targets = yield* readTargets(input.targets.value, process.env)
-      const told = (input.json ? targetsForPrograms : targetsForPeople)(output, input.quiet)
-      const teller: TargetRun.TargetsTeller = {
-        ...told,
-        begun: (name) => followed(told.begun(name), name)
-      }
+      const teller = followed((input.json ? targetsForPrograms : targetsForPeople)(output, input.quiet))
       return yield* TargetRun.run(targets, filePlan, { ...options, total: Option.getOrUndefined(input.total) }, teller)
     }
-    const teller = followed((input.json ? forPrograms : forPeople)(output, input.quiet))
+    const teller = tellAll({ happened: follow() }, (input.json ? forPrograms : forPeople)(output, input.quiet))
     const run = (database: Database) =>
       Effect.catchTag(runOn(database, filePlan, options, teller), "Unreachable", ({ message }) =>
         Effect.fail(new UsageError({ message }))
@@ -228,13 +219,10 @@ const checkFlags = Effect.fnUntraced(function* (flags: {
 })
 
 /** Has what runs be known to whoever leaves before it has ended. */
-const followed = <T extends FileRun.Teller>(teller: T, run?: string): T => {
-  const note = follow(run)
-  return {
-    ...teller,
-    happened: (event) => {
-      note(event)
-      teller.happened(event)
-    }
+const followed = (teller: TargetRun.TargetsTeller): TargetRun.TargetsTeller => ({
+  ...teller,
+  begun: (name) => {
+    const told = teller.begun(name)
+    return { ...told, ...tellAll({ happened: follow(name) }, told) }
   }
-}
+})
