@@ -22,6 +22,7 @@ import { expected } from "../pool/PgEstimates.ts"
 import { Estimates } from "../query/Members.ts"
 import type { QueryPool } from "../query/QueryPool.ts"
 import type { FileQuery } from "./QueryFiles.ts"
+import { sentOf } from "./SqlParameters.ts"
 
 type FileQueries = ReadonlyArray<Pick<FileQuery, "name" | "statements">>
 
@@ -71,7 +72,9 @@ export const layerAnywhere = (queries: FileQueries): History => historyOf(querie
 export const estimates = (
   queries: FileQueries
 ): Effect.Effect<ReadonlyArray<Estimate | undefined>, never, DurationHistory.DurationHistory | QueryPool> =>
-  expected(queries.map(({ name, statements }) => ({ key: name, statements: statements.map(({ text }) => text) })))
+  expected(
+    queries.map(({ name, statements }) => ({ key: name, statements: statements.map((one) => sentOf(one).text) }))
+  )
 
 /** The history by the queries' names. */
 const historyOf = (queries: FileQueries, database: string | undefined): History => {
