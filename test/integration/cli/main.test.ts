@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process"
 import { createServer } from "node:net"
 import * as Pg from "../../support/Pg.ts"
 import { waitUntil } from "../../support/waitUntil.ts"
-import { databaseUrl, documentOf, outcomesOf, querypool, run, start } from "./Command.ts"
+import { databaseUrl, documentOf, outcomesOf, querypool, run, runJson, start } from "./Command.ts"
 
 /** A server that takes connections and says nothing; gives its port. */
 const silentServer = Effect.acquireRelease(
@@ -132,6 +132,36 @@ layer(Pg.layer("main"), { excludeTestServices: true })("a run that is stopped", 
       // All is done by the time that the last of it cannot be written.
       const { code, stderr } = yield* run("select 1", ["--json"], { into: "/dev/full" })
       assert.deepStrictEqual({ code, stderr }, expected)
+    }).pipe(Effect.scoped)
+  )
+
+  // More than a pipe holds, and told at the very end.
+  const manyRows = "-- name: many\nselect repeat('x', 1000) as x from generate_series(1, 3000)"
+
+  it.effect("when a query failed has written all of its output, however much of that waits to be read", () =>
+    Effect.gen(function* () {
+      const { code, document } = yield* runJson(`-- name: bad\nselect 1 / 0;\n${manyRows}`, ["--max-rows", "3000"])
+      assert.lengthOf(document.queries[1]?.rows ?? [], 3000)
+      assert.strictEqual(code, 1)
+    })
+  )
+
+  it.effect("has written all of its output, however much of that waits to be read", () =>
+    Effect.gen(function* () {
+      const { observer } = yield* Pg.Pg
+      const running = yield* start(["run", "-", "--json", "--max-rows", "3000"], {
+        stdin: `-- name: sleeps\nselect pg_sleep(600);\n${manyRows};\n-- name: next\n-- needs: many\nselect pg_sleep(601)`,
+        env: { DATABASE_URL: yield* databaseUrl }
+      })
+      for (const word of ["sleep(600)", "sleep(601)"]) {
+        yield* observer.seen(`${word} runs`, ({ query, wait }) => wait === "Timeout:PgSleep" && query.includes(word))
+      }
+      running.signal("SIGINT")
+      const ended = yield* running.ended
+      const document = documentOf(ended)
+      assert.deepStrictEqual(outcomesOf(document), { sleeps: "cancelled", many: "succeeded", next: "cancelled" })
+      assert.lengthOf(document.queries[1]?.rows ?? [], 3000)
+      assert.strictEqual(ended.code, 130)
     }).pipe(Effect.scoped)
   )
 })
