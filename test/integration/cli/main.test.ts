@@ -1,7 +1,10 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { execFileSync } from "node:child_process"
+import { chmod, readdir, rm } from "node:fs/promises"
 import { createServer } from "node:net"
+import { join } from "node:path"
+import { cacheFolder } from "../../support/cacheFolder.ts"
 import * as Pg from "../../support/Pg.ts"
 import { waitUntil } from "../../support/waitUntil.ts"
 import { databaseUrl, documentOf, outcomesOf, querypool, run, runJson, start } from "./Command.ts"
@@ -204,6 +207,24 @@ describe("a command that waits", () => {
           code: 2
         }
       )
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("the command", () => {
+  it.live("is compiled once for each user, in a folder that others cannot write", () =>
+    Effect.gen(function* () {
+      const { folder } = yield* cacheFolder
+      const compiled = join(folder, "querypool", "compiled")
+      const env = { XDG_CACHE_HOME: folder, HOME: folder, NODE_COMPILE_CACHE: undefined }
+      assert.strictEqual((yield* querypool(["--version"], { env })).code, 0)
+      const [first = assert.fail("nothing was kept"), ...others] = yield* Effect.promise(() => readdir(compiled))
+      assert.isEmpty(others)
+      assert.isAbove((yield* Effect.promise(() => readdir(join(compiled, first)))).length, 100)
+      yield* Effect.promise(() => chmod(join(folder, "querypool"), 0o777))
+      yield* Effect.promise(() => rm(compiled, { recursive: true }))
+      assert.strictEqual((yield* querypool(["--version"], { env })).code, 0)
+      assert.isEmpty(yield* Effect.promise(() => readdir(join(folder, "querypool"))))
     }).pipe(Effect.scoped)
   )
 })
