@@ -1,18 +1,16 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, layer } from "@effect/vitest"
 import { PgConnection } from "@effect/sql-pg"
-import { Duration, Effect, Fiber, identity, Layer, Path, Redacted, Result } from "effect"
+import { Duration, Effect, Fiber, Layer, Path, Redacted } from "effect"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { databaseAt } from "../../../src/cli/Database.ts"
-import { planOf } from "../../../src/cli/FilePlan.ts"
-import type { Finished } from "../../../src/cli/Teller.ts"
-import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 import * as TargetRun from "../../../src/cli/TargetRun.ts"
 import { QueryError } from "../../../src/query/QueryError.ts"
 import { cacheFolder } from "../../support/cacheFolder.ts"
 import * as Faults from "../../support/Faults.ts"
+import { filePlanOf, freezingAt, noRows } from "../../support/fileRuns.ts"
 import { template } from "../../support/globalSetup.ts"
 import * as Pg from "../../support/Pg.ts"
 import { waitUntil } from "../../support/waitUntil.ts"
@@ -35,11 +33,15 @@ const clone = (suffix: string) =>
 
 const throughProxy = Effect.fnUntraced(function* (url: URL) {
   const faults = yield* Faults.make({ host: url.hostname, port: Number(url.port) })
-  const through = new URL(url)
-  through.hostname = faults.host
-  through.port = String(faults.port)
-  return { faults, through }
+  return { faults, through: to(url, faults.host, faults.port) }
 })
+
+const to = (url: URL, host: string, port: number): URL => {
+  const other = new URL(url)
+  other.hostname = host
+  other.port = String(port)
+  return other
+}
 
 /** A file of these targets, until the scope closes. */
 const fileOf = (targets: Readonly<Record<string, URL | string>>) =>
@@ -179,12 +181,8 @@ layer(Pg.layer("TargetRun"), { excludeTestServices: true })("a run with --target
   it.effect("gives up on a target whose network is frozen when its queries time out", () =>
     Effect.gen(function* () {
       const [a, b] = [yield* clone("a"), yield* clone("b")]
-      const { faults, through } = yield* throughProxy(a)
-      yield* faults.inject(Faults.freeze(), {
-        after: Faults.fromClient("Execute", { statement: "the slow one" }),
-        hits: "everything"
-      })
-      const targets = yield* fileOf({ a: through, b })
+      const { host, port } = yield* freezingAt("the slow one", { host: a.hostname, port: Number(a.port) })
+      const targets = yield* fileOf({ a: to(a, host, port), b })
       // The one slot of the total is the frozen target's until then.
       const ended = yield* querypool(
         ["run", "-", "--targets", targets, "--json", "--total", "1", "--timeout", "300ms"],
@@ -279,11 +277,7 @@ const inProcess = Effect.fnUntraced(
     options: Partial<TargetRun.Options>,
     seen: Seen = { running: 0, most: 0, ends: [] }
   ) {
-    const source = Result.getOrThrow(parseSqlFile({ file: "a.sql", defaultName: "a", text: sql }))
-    const filePlan = yield* planOf(
-      source.queries.map((query) => ({ ...query, source })),
-      []
-    )
+    const filePlan = yield* filePlanOf(sql)
     const targets = yield* Effect.forEach(Object.entries(urls), ([name, url]) =>
       Effect.map(databaseAt(name, Redacted.make(url.href), {}), (database) => ({ name, ...database }))
     )
@@ -293,7 +287,7 @@ const inProcess = Effect.fnUntraced(
           if (event._tag === "Started") seen.most = Math.max(seen.most, ++seen.running)
           if (event._tag === "Ended" && event.outcome === "Succeeded") seen.running--
         },
-        ended: ({ report }: Finished) => {
+        ended: ({ report }) => {
           const { error } = report
           seen.ends.push(`${name} ${report.name} ${error instanceof QueryError ? error.reason._tag : report.outcome}`)
         },
@@ -303,27 +297,7 @@ const inProcess = Effect.fnUntraced(
       over: () => {}
     }
     yield* cacheFolder
-    yield* Effect.exit(
-      TargetRun.run(
-        targets,
-        filePlan,
-        {
-          concurrency: 5,
-          order: "given",
-          stopOnError: false,
-          singleTransaction: false,
-          readOnly: false,
-          snapshot: false,
-          timeout: undefined,
-          retries: 0,
-          maxRows: 0,
-          keep: identity,
-          total: undefined,
-          ...options
-        },
-        teller
-      )
-    )
+    yield* Effect.exit(TargetRun.run(targets, filePlan, { ...noRows, total: undefined, ...options }, teller))
     return seen.ends
   },
   Effect.scoped,
