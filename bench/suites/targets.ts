@@ -139,6 +139,7 @@ const runAll = Effect.fnUntraced(function* (
   const startedAt = performance.now()
   const teller: TargetRun.TargetsTeller = {
     begun: (name) => ({
+      unreached: () => {},
       happened: () => {},
       ended: ({ report, result }) => {
         if (!healthy.has(name)) return

@@ -198,6 +198,28 @@ layer(Pg.layer("TargetRun"), { excludeTestServices: true })("a run with --target
     }).pipe(Effect.scoped)
   )
 
+  it.effect("tries a target again that cannot be reached, as often as its queries, and says so", () =>
+    Effect.gen(function* () {
+      const { faults, through } = yield* throughProxy(yield* clone("a"))
+      const targets = yield* fileOf({ a: through })
+      const starting = Faults.answer({ code: "57P03", message: "the database system is starting up" })
+      const cannot = `Cannot connect to ${faults.host}:${faults.port}: the database system is starting up`
+      const args = ["run", "-", "--targets", targets, "--json"]
+      yield* faults.inject(starting, { times: 2 })
+      const again = yield* querypool([...args, "--retries", "2"], { stdin: "select 1" })
+      assert.strictEqual(documentsOf(again)["a"]?.queries[0]?.outcome, "succeeded")
+      const line = `a: ${cannot}. Retrying in T\n`
+      assert.strictEqual(again.stderr.replaceAll(/in \d[\d.]* ms$/gm, "in T"), line + line)
+      assert.strictEqual(again.code, 0)
+
+      yield* faults.inject(starting, { times: 1 })
+      const never = yield* querypool(args, { stdin: "select 1" })
+      assert.strictEqual(documentsOf(never)["a"]?.error?.message, cannot)
+      assert.strictEqual(never.stderr, `a: ${cannot}\n`)
+      assert.strictEqual(never.code, 1)
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("is cancelled on all of its servers by Ctrl-C, also those that it has not come to", () =>
     Effect.gen(function* () {
       const { observer } = yield* Pg.Pg
@@ -283,6 +305,7 @@ const inProcess = Effect.fnUntraced(
     )
     const teller: TargetRun.TargetsTeller = {
       begun: (name) => ({
+        unreached: () => {},
         happened: (event) => {
           if (event._tag === "Started") seen.most = Math.max(seen.most, ++seen.running)
           if (event._tag === "Ended" && event.outcome === "Succeeded") seen.running--

@@ -62,6 +62,12 @@ describe("people are told", () => {
 })
 
 describe("both are told as it happens", () => {
+  it.each([forPeople, forPrograms])("that the database is tried again", (kind) => {
+    const toldOf = (quiet: boolean) => listen((output) => kind(output, quiet).unreached("Cannot connect to h: no", 120))
+    assert.strictEqual(toldOf(false), "! Cannot connect to h: no. Retrying in 120 ms\n")
+    assert.strictEqual(toldOf(true), "")
+  })
+
   const at = 0
   const ofQuery = { at, id: 0, name: "a\u001b[31m" }
   const events: ReadonlyArray<QueryEvent> = [

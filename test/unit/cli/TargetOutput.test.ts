@@ -140,7 +140,33 @@ describe("people are told", () => {
   })
 })
 
-describe("both are told", () => {})
+const unreached = (teller: TargetsTeller): void =>
+  teller.begun("a\n").unreached("Cannot connect to h: postgres://me:s3cr3t@h", 100)
+
+describe("both are told", () => {
+  it.each([targetsForPeople, targetsForPrograms])("of retries at once, with the target", (kind) => {
+    const said = listen(kind, (teller) =>
+      teller.begun("a").happened({
+        _tag: "Retrying",
+        at: 0,
+        id: 0,
+        name: "find",
+        attempt: 1,
+        error: failure,
+        delayMillis: 100
+      })
+    )
+    assert.strictEqual(said, "! a: find retrying in 100 ms: attempt 1 failed, no such table (42P01)\n")
+  })
+
+  it.each([targetsForPeople, targetsForPrograms])(
+    "of a target that is tried again at once, without secrets",
+    (kind) => {
+      assert.strictEqual(listen(kind, unreached), "! a\\n: Cannot connect to h: postgres://…@h. Retrying in 100 ms\n")
+      assert.strictEqual(listen(kind, unreached, { quiet: true }), "")
+    }
+  )
+})
 
 describe("programs are told", () => {
   it("one document with one of each target, whole and in the order in which they end", () => {
