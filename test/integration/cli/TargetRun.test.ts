@@ -402,6 +402,20 @@ layer(Pg.layer("TargetTotal"), { excludeTestServices: true })("the total of a ru
     }).pipe(Effect.scoped)
   )
 
+  it.effect("tells of each query, also where the run of a target has a defect", () =>
+    Effect.gen(function* () {
+      const urls = { a: yield* clone("a"), b: yield* clone("b") }
+      const two = "-- name: first\nselect 1;\n-- name: second\nselect 2"
+      const ends = yield* inProcess(two, urls, { retries: NaN })
+      assert.deepStrictEqual(ends.toSorted(), [
+        "a first Skipped",
+        "a second Skipped",
+        "b first Skipped",
+        "b second Skipped"
+      ])
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("makes a query wait for its slot as for one of its run, for no longer than it may", () =>
     Effect.gen(function* () {
       const urls = { a: yield* clone("a") }
