@@ -129,12 +129,12 @@ export const run = Effect.fnUntraced(function* (
   }
 
   const begun = new Set<Target>()
+  const bounded = (pool: Pool): Pool =>
+    slots === undefined ? pool : within(pool, new Slots(options.concurrency), slots, clock)
   const runOne = (target: Target) =>
     Effect.suspend(() => {
       begun.add(target)
       const { ofRun, skipped, unreachable } = begin(target)
-      const bounded = (pool: Pool): Pool =>
-        slots === undefined ? pool : within(pool, new Slots(options.concurrency), slots, clock)
       return Effect.suspend(() => runOn(target, filePlan, options, ofRun, bounded)).pipe(
         Effect.catchTags({
           QueryFailed: () => Effect.void,
