@@ -62,13 +62,11 @@ export const planOf = Effect.fnUntraced(function* (
  *
  * @internal
  */
-export const withEstimates = Effect.fnUntraced(function* ({
-  plan,
-  queries
-}: FilePlan): Effect.fn.Return<FilePlan, UsageError> {
+export const withEstimates = Effect.fnUntraced(function* ({ plan, queries }: FilePlan): Effect.fn.Return<FilePlan> {
   const estimate = yield* Estimates
   const estimates = yield* estimate(queries)
-  return { queries, plan: estimates === undefined ? plan : yield* checked(queries, estimates) }
+  // They are those of a plan, and were checked for it.
+  return { queries, plan: estimates === undefined ? plan : yield* Effect.orDie(checked(queries, estimates)) }
 })
 
 const checked = (

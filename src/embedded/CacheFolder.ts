@@ -13,12 +13,21 @@ import { isAbsolute, join } from "node:path"
 export const cacheFolders = (): ReadonlyArray<string> => {
   const uid = process.getuid?.()
   const configured = process.env["XDG_CACHE_HOME"]
-  const usual = uid === 0 ? "/var/cache" : join(homedir(), ".cache")
+  const usual = uid === 0 ? "/var/cache" : cacheAtHome()
   return [
     ...(configured !== undefined && isAbsolute(configured) ? [join(configured, "querypool")] : []),
-    join(usual, "querypool"),
+    ...(usual === undefined ? [] : [join(usual, "querypool")]),
     join(tmpdir(), `querypool-cache-${uid ?? ""}`)
   ]
+}
+
+/** Without HOME, a user that the system has no name for has none. */
+const cacheAtHome = (): string | undefined => {
+  try {
+    return join(homedir(), ".cache")
+  } catch {
+    return undefined
+  }
 }
 
 /** The first that can be used, made if it is not there; `isFit` may ask for more. `undefined` if none can. */

@@ -1,16 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Result } from "effect"
+import { Effect } from "effect"
 import { planOf, withEstimates } from "../../../src/cli/FilePlan.ts"
 import type { FileQuery } from "../../../src/cli/QueryFiles.ts"
-import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 import { Estimates } from "../../../src/query/Members.ts"
+import { queriesOf as queriesOfFile } from "../../support/fileRuns.ts"
 
 /** The queries of files, by name and text. */
 const queriesOf = (files: Readonly<Record<string, string>>): ReadonlyArray<FileQuery> =>
-  Object.entries(files).flatMap(([name, text]) => {
-    const source = Result.getOrThrow(parseSqlFile({ file: `q/${name}.sql`, defaultName: name, text }))
-    return source.queries.map((query) => ({ ...query, source }))
-  })
+  Object.entries(files).flatMap(([name, text]) => queriesOfFile(text, name, `q/${name}.sql`))
 
 const namesOf = (queries: ReadonlyArray<FileQuery>) => queries.map(({ name }) => name)
 
