@@ -106,25 +106,13 @@ export const faultOf = (text: string): string | undefined => {
   /** Where the first word stands, and behind WITH also the query itself. */
   let level = 0
   let previous = ""
-  for (let at = 0; at < text.length;) {
+  let isOver = false
+  for (let at = Token.endOfGap(text, 0); at < text.length;) {
     const code = text.charCodeAt(at)
-    if (Token.isSpace(code)) {
-      at++
-      continue
-    }
-    const isLineComment = code === Token.dash && text.charCodeAt(at + 1) === Token.dash
-    const isBlockComment = code === Token.slash && text.charCodeAt(at + 1) === Token.star
-    const end = isLineComment
-      ? Token.endOfLine(text, at)
-      : isBlockComment
-        ? Token.endOfBlockComment(text, at)
-        : Token.endOfToken(text, at, code)
+    const end = at === Token.unterminated ? at : Token.endOfToken(text, at, code)
     if (end === Token.unterminated) return "a string, a quoted name or a comment in it has no end"
-    if (isLineComment || isBlockComment) {
-      at = end
-      continue
-    }
-    if (code === Token.semicolon) return semicolonAt(text, at)
+    if (isOver && code !== Token.semicolon) return "it is more than one statement, where one is expected"
+    isOver = code === Token.semicolon
     if (code === Token.openParen) depth++
     if (code === Token.closeParen && --depth < 0) return "it closes a parenthesis that it does not open"
     const word = text.slice(at, end).toLowerCase()
@@ -139,8 +127,9 @@ export const faultOf = (text: string): string | undefined => {
       }
     }
     previous = word
-    at = end
+    at = Token.endOfGap(text, end)
   }
+  if (isOver) return "it ends in a semicolon. Leave that out"
   if (first === undefined) return "it is empty"
   return depth > 0 ? "it opens a parenthesis that it does not close" : undefined
 }
@@ -151,8 +140,3 @@ const writes = new Set(["insert", "update", "delete", "merge"])
 const beforeName = new Set(["with", "recursive", ","])
 
 const notAQuery = (words: string): string => `${words.toUpperCase()} is no SELECT, VALUES, TABLE or WITH … SELECT`
-
-const semicolonAt = (text: string, at: number): string =>
-  faultOf(text.slice(at + 1)) === "it is empty"
-    ? "it ends in a semicolon. Leave that out"
-    : "it is more than one statement, where one is expected"

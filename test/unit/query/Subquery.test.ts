@@ -27,6 +27,8 @@ describe("a statement inside another one", () => {
   it.each([
     ["select 1;", "it ends in a semicolon. Leave that out"],
     ["select 1; -- done\n ", "it ends in a semicolon. Leave that out"],
+    ["select 1 ; /* done */ ;; ", "it ends in a semicolon. Leave that out"],
+    ["; select 1", "it is more than one statement, where one is expected"],
     ["select 1; select 2", "it is more than one statement, where one is expected"],
     ["insert into a values (1)", "INSERT is no SELECT, VALUES, TABLE or WITH … SELECT"],
     ["explain select 1", "EXPLAIN is no SELECT, VALUES, TABLE or WITH … SELECT"],
@@ -40,6 +42,10 @@ describe("a statement inside another one", () => {
     [" -- nothing\n", "it is empty"]
   ])("may not be %s", (text, fault) => {
     assert.strictEqual(faultOf(text), fault)
+  })
+
+  it("is looked at without a stack, however many semicolons it ends in", () => {
+    assert.strictEqual(faultOf(`select 1${";".repeat(100_000)}`), "it ends in a semicolon. Leave that out")
   })
 
   it.effect("keeps its parameters before those around it", () =>
