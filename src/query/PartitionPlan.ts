@@ -11,7 +11,7 @@ import type { Fragment, Statement } from "effect/sql/Statement"
 import * as Attempts from "./Attempts.ts"
 import * as Origin from "./Origin.ts"
 import type { BlockPart } from "./PartitionBlocks.ts"
-import { blocksOf, rewritten } from "./PartitionBlocks.ts"
+import { blocksOf, replaced } from "./PartitionBlocks.ts"
 import type { Cut } from "./PartitionRange.ts"
 import { boundsOf, condition } from "./PartitionRange.ts"
 import type { Sql } from "./Query.ts"
@@ -201,6 +201,6 @@ const place = (block: number | undefined): string | undefined => (block === unde
 const checkOf =
   (part: BlockPart): Part["check"] =>
   (sql) =>
-    Effect.map(rewritten(sql, part), (tables) =>
-      tables === undefined ? undefined : `${tables} was written anew while its parts were read`
+    Effect.map(replaced(sql, part), (table) =>
+      table === undefined ? undefined : `${table} was written anew, or replaced, since the snapshot was taken`
     )
