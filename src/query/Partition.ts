@@ -182,7 +182,7 @@ const chunksAhead = 16
 
 /**
  * The rows as a stream, as they come, or with `preserveOrder` part after part. `concurrency` parts are read at a time,
- * each on a session that it holds until its rows are taken: memory is bounded by that, whatever the number of rows.
+ * and another one when the rows of one are taken: memory is bounded by that, whatever the number of rows and of parts.
  *
  * Fails as `findAll` does, after the rows that came before. There are no retries: rows that were given cannot be taken
  * back. As with `Query.stream`, parts take no slots of their run: whoever runs queries for the rows needs more sessions
@@ -217,7 +217,9 @@ export const stream = <S extends Schema.Constraint>(
         const lane = made[preserveOrder ? index : 0]
         if (lane === undefined) return Effect.void
         const rows = Stream.runForEachArray(rowsOf(part), (chunk) => Queue.offer(lane, chunk))
-        return preserveOrder ? Effect.andThen(rows, Queue.end(lane)) : rows
+        if (!preserveOrder) return rows
+        // The next part waits until this one's rows are taken: small ones would all be read, and all be in memory.
+        return Effect.andThen(Effect.andThen(rows, Queue.end(lane)), Queue.await(lane))
       }
       const close = (exit: Exit.Exit<unknown, QueryError>) =>
         Exit.isSuccess(exit)

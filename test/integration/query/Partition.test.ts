@@ -165,6 +165,19 @@ layer(Pg.layer("Partition"), { excludeTestServices: true })("a query in parts", 
       }).pipe(Effect.provide(Pg.pool()))
     )
 
+    it.effect("takes a column of any name", () =>
+      Effect.gen(function* () {
+        for (const column of ["a.b", '"a"."b"..', "'a' -- \\", "$1", "part", "😀"]) {
+          const text = `select id, owner, id % 7 as "${column.replaceAll('"', '""')}" from account`
+          const find = { ...accounts, statement: () => ({ sql: text, params: [] }) }
+          for (const by of [{ parts: 3 }, { bounds: [2, 5] }]) {
+            const rows = yield* Partition.findAll(Partition.byRange(find, { column, ...by }))
+            assert.sameMembers(idsOf(rows), ids, column)
+          }
+        }
+      }).pipe(Effect.provide(Pg.pool()))
+    )
+
     it.effect("takes WITH, VALUES, TABLE, a union, and an order with a limit", () =>
       Effect.gen(function* () {
         const statements: ReadonlyArray<readonly [string, ReadonlyArray<number>]> = [
@@ -489,6 +502,33 @@ layer(Pg.layer("Partition"), { excludeTestServices: true })("a query in parts", 
           assert.deepStrictEqual(idsOf(rows), ids)
         }
       }).pipe(Effect.provide(Pg.pool({ maxConnections: 2 })))
+    )
+
+    it.effect("reads no more parts than it may hold, however small they are, before their rows are taken", () =>
+      Effect.gen(function* () {
+        const bounds = Array.from({ length: 49 }, (_, index) => 21 + 20 * index)
+        const partition = Partition.byRange(accounts, { column: "id", bounds })
+        const { events, onEvent } = listen()
+        const read: Array<number> = []
+        // As long as this takes, all parts would be read many times.
+        const pause = Effect.replicateEffect(
+          Query.make("pause", (sql) => sql`select 1`),
+          100
+        )
+        yield* Partition.stream(partition, { preserveOrder: true, concurrency: 3, onEvent }).pipe(
+          Stream.runForEach(({ id }) =>
+            Effect.gen(function* () {
+              read.push(id)
+              if (id !== 1 && id !== 501) return
+              yield* pause
+              // The plan, those before, the one that is read, and three more.
+              assert.isAtMost(namesOf(events, "Ended").length, 1 + (id - 1) / 20 + 1 + 3)
+            })
+          )
+        )
+        assert.deepStrictEqual(read, ids)
+        assert.strictEqual(namesOf(events, "Ended").length, 51)
+      }).pipe(Effect.provide(Pg.pool()))
     )
   })
 })
