@@ -275,6 +275,18 @@ layer(Pg.layer("Partition"), { excludeTestServices: true })("a query in parts", 
         const { message } = yield* Effect.flip(Partition.findAll(wrong))
         assert.match(message, /^  3 \| where idd > \$1\n {12}\^$/m)
         assert.match(message, /at test\/integration\/query\/Partition\.test\.ts:\d+:\d+$/)
+        // What stands around the statement is told only where it is the user's own.
+        const unknown = Partition.byRange(accounts, { column: "ids", parts: 2 })
+        assert.match(
+          (yield* Effect.flip(Partition.findAll(unknown))).message,
+          /undefined_column\)\n {2}hint: Perhaps .*\n {2}at test/
+        )
+        const ofEach = Partition.byRange(accounts, {
+          column: "id",
+          bounds: [1],
+          each: (sql, part) => sql`select idd\nfrom ${part}`
+        })
+        assert.match((yield* Effect.flip(Partition.findAll(ofEach))).message, /^ {2}1 \| select idd\n {13}\^$/m)
         const late = {
           ...accounts,
           statement: () => ({ sql: "select id, (1 / (id - 900))::text as owner\nfrom account", params: [] })
@@ -388,6 +400,28 @@ layer(Pg.layer("Partition"), { excludeTestServices: true })("a query in parts", 
         assert.deepStrictEqual(
           events.flatMap((event) => (event._tag === "Retrying" ? [event.name] : [])),
           ["accounts [1/2]"]
+        )
+      }).pipe(Effect.provide(Pg.pool()))
+    )
+
+    it.effect("is planned again, too, where the plan has lost its connection", () =>
+      Effect.gen(function* () {
+        const { observer } = yield* Pg.Pg
+        // The plan reads the rows themselves: nothing is known of a column that is calculated.
+        const text = `select id, 'n' || id as owner from account cross join (select pg_advisory_xact_lock_shared(${gate})) as g`
+        const find = { ...accounts, statement: () => ({ sql: text, params: [] }) }
+        const partition = Partition.byRange(find, { column: "owner", parts: 2 })
+        const { events, onEvent } = listen()
+        yield* observer.hold(gate)
+        const rows = yield* Effect.forkChild(Partition.findAll(partition, { retry: RetryPolicy.transient, onEvent }))
+        const { pid } = yield* observer.seen("the plan waits", atGate)
+        yield* observer.terminate(pid)
+        yield* observer.seen("it waits again", (backend) => atGate(backend) && backend.pid !== pid)
+        yield* observer.release(gate)
+        assert.sameMembers(idsOf(yield* Fiber.join(rows)), ids)
+        assert.deepStrictEqual(
+          events.flatMap((event) => (event._tag === "Retrying" ? [event.name] : [])),
+          ["accounts [plan]"]
         )
       }).pipe(Effect.provide(Pg.pool()))
     )

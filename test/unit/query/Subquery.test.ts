@@ -113,4 +113,15 @@ describe("a statement inside another one", () => {
     assert.deepStrictEqual(place("from account", 6), { offset: 23, line: 3, column: 6, text: "from account" })
     assert.isUndefined(place(") as part where part.x < $1", 18))
   })
+
+  it("finds the very line where several are alike, or none", () => {
+    const text = "select id\nfrom account\nunion all\nselect id\nfrom account"
+    const { text: outer } = around({ text, parameters: [] }, (rows) => `select *\nfrom\n${rows}\nwhere true`)
+    outer.split("\n").forEach((found, index) => {
+      const place = placeIn(text, { offset: 1, line: index + 1, column: 8, text: found })
+      assert.strictEqual(place?.line, index >= 1 && index <= 5 ? index : undefined, found)
+      assert.strictEqual(place === undefined ? "" : text.slice(place.offset - 8).split("\n")[0], place?.text ?? "")
+    })
+    assert.isUndefined(placeIn(text, { offset: 1, line: 40, column: 1, text: "select id" }))
+  })
 })
