@@ -25,11 +25,12 @@ import { isAnswered, isConnectionGone, outcomeOf, StreamOpen } from "./PgErrors.
 import { PgLedger } from "./PgLedger.ts"
 import type { TransactionId } from "./PgLostCommit.ts"
 import { readId } from "./PgLostCommit.ts"
+import { rejection } from "./PgRefusal.ts"
 import type { Verdict } from "./PgResidue.ts"
 import { verdictOf } from "./PgResidue.ts"
 import type { PgSnapshot } from "./PgSnapshot.ts"
 import { beginReading } from "./PgSnapshot.ts"
-import { outside, PgTurns } from "./PgTurns.ts"
+import { clientRollback, outside, PgTurns } from "./PgTurns.ts"
 import { untune } from "./PgTuning.ts"
 import type { ServerConnection } from "./ServerConnection.ts"
 
@@ -243,8 +244,7 @@ export class PgSession implements SqlConnection, Unit {
   private refused({ ends }: Verdict): Effect.Effect<never, SqlError> | undefined {
     if (!this.reading || !ends) return undefined
     const message = "a query that sees the snapshot of its run is one transaction, and cannot end it"
-    const cause = Object.assign(new Error(message), { hint: "leave COMMIT and ROLLBACK out" })
-    return Effect.fail(new SqlError({ reason: new UnknownError({ cause, message, operation: "query" }) }))
+    return Effect.fail(rejection(message, "leave COMMIT and ROLLBACK out"))
   }
 
   /** One statement, from the check that it may run to the count of its rows. */
@@ -313,7 +313,7 @@ export class PgSession implements SqlConnection, Unit {
     transformRows: TransformRows
   ): Effect.Effect<ReadonlyArray<unknown>, SqlError> {
     if (params.length === 0) {
-      if (sql === "ROLLBACK") return this.rollback
+      if (sql === clientRollback) return this.rollback
       if (this.beginning && begin.test(sql)) {
         this.beginning = false
         return Effect.as(this.result(sql, [], false, true), [])

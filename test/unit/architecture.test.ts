@@ -4,7 +4,7 @@ import { assert, describe, it } from "vitest"
 
 /** What each folder may import beside its own files. A name that ends in `/` or `:` stands for all that begin with it. */
 const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
-  internal: ["effect"],
+  internal: ["effect", "type effect/PlatformError"],
   query: ["src/internal/", "effect", "type effect/sql", "type effect/sql/"],
   pool: [
     "src/query/",
