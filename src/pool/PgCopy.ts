@@ -54,8 +54,9 @@ export const copy = (
           (tap) => {
             connection.onCancel = undefined
             tap.remove()
-            return tap.inTransaction && settings.some(({ same }, index) => !same(tap.prepared[index] ?? ""))
-              ? Effect.ignore(connection.within(restoreLimitMillis, pg.query(restoring, tap.prepared, false)))
+            const before = tap.prepared.slice(0, settings.length)
+            return tap.inTransaction && settings.some(({ same }, index) => !same(before[index] ?? ""))
+              ? Effect.asVoid(connection.within(restoreLimitMillis, pg.query(restoring, before, false)))
               : Effect.void
           }
         )

@@ -19,7 +19,7 @@ import { PgProtocol } from "@effect/sql-pg"
 import { Effect } from "effect"
 import { int32 } from "../internal/int32.ts"
 import type { Flow, RowReceiver } from "../query/RowReceiver.ts"
-import { askForText, uniquelyNamed } from "./PgTextFilter.ts"
+import { askForText, encodeTextDescription, uniquelyNamed } from "./PgTextFilter.ts"
 import type { Filter, PgSocket } from "./PgWire.ts"
 
 /**
@@ -250,13 +250,12 @@ export class PgTap implements Filter, Flow {
     const kind = message[0]
     if (this.phase === "preparing" && this.isOfPreparation(message)) return
     if (kind === type.dataRow) return this.give(message, 0, message.length, 1)
-    if (kind === type.rowDescription) this.describe(message)
     if (kind === type.ready) {
       this.phase = "over"
       this.inTransaction = message.at(-1) === openTransaction
     }
     // It may be in the scratch, which the next one is put into.
-    this.pass(Buffer.from(message), passed)
+    this.pass(kind === type.rowDescription ? this.describe(message) : Buffer.from(message), passed)
   }
 
   private isOfPreparation(message: Buffer): boolean {
@@ -272,12 +271,14 @@ export class PgTap implements Filter, Flow {
     }
   }
 
-  private describe(message: Buffer): void {
-    for (const parsed of PgProtocol.makeParser({ maxMessageSize: Infinity }).push(message)) {
-      if (parsed._tag !== "RowDescription" || this.discarding) continue
-      this.described = true
-      this.attempt(() => this.receiver.columns(uniquelyNamed(parsed.fields), this))
-    }
+  /** Tells the columns, and gives what the driver is to hear of them. */
+  private describe(message: Buffer): Buffer {
+    const [description] = PgProtocol.makeParser({ maxMessageSize: Infinity }).push(message)
+    if (description?._tag !== "RowDescription") throw new Error("The server sent a description of rows that is none")
+    const columns = uniquelyNamed(description.fields)
+    this.described = true
+    if (!this.discarding) this.attempt(() => this.receiver.columns(columns, this))
+    return this.beyond === undefined ? encodeTextDescription(columns) : Buffer.from(message)
   }
 
   private pass(bytes: Buffer, passed: Array<Buffer>): void {

@@ -147,8 +147,13 @@ export const uniquelyNamed = (fields: ReadonlyArray<PgProtocol.FieldDescription>
   })
 }
 
-/** A RowDescription whose columns all claim to be text in the binary format, which is the text itself. */
-const encodeTextDescription = (columns: ReadonlyArray<Column>): Buffer => {
+/**
+ * A RowDescription whose columns all claim to be text in the binary format, which is the text itself. Of any other the
+ * driver takes no text.
+ *
+ * @internal
+ */
+export const encodeTextDescription = (columns: ReadonlyArray<Column>): Buffer => {
   const names = columns.map((column) => Buffer.from(`${column.name}\0`))
   const fieldBytes = 18
   const size = 2 + names.reduce((total, name) => total + name.length + fieldBytes, 0)

@@ -66,6 +66,8 @@ export const open = (
   if (encryption.mode === "disable" && options.filter === undefined) {
     const socket = new PlainSocket(to)
     socket.connect(to)
+    // `connect` sets that of Net.Socket, which the end of another connection may have taken away.
+    socket.write = PlainSocket.prototype.write
     return socket
   }
   return new PgWire(Net.connect(to), endpoint.host, encryption, options.filter)

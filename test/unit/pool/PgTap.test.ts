@@ -91,7 +91,7 @@ describe("PgTap", () => {
       const begun = [frame("1"), frame("2"), description]
       const ended = [complete("SELECT"), ready, notice("WARNING", "after"), frame("A", Buffer.alloc(4), cString("c"))]
       const bytes = Buffer.concat([...prepared, ...begun, ...frames, ...ended])
-      const { before, got, tap } = tapped({ text })
+      const { got, tap } = tapped({ text })
       tap.outgoing(Buffer.from(statement))
       const passed: Array<Buffer> = []
       for (let at = 0, turn = 0; at < bytes.length; turn++) {
@@ -103,9 +103,10 @@ describe("PgTap", () => {
         at += length
       }
       const rest = Buffer.concat([...begun, ...frames.filter((one) => !isRow(one)), ...ended])
+      // The driver takes columns that are text, and no others.
       assert.strictEqual(
         Buffer.concat(passed).toString("hex"),
-        (before === undefined ? rest : PgTextFilter.make({ session: undefined }).incoming(rest)).toString("hex")
+        PgTextFilter.make({ session: undefined }).incoming(rest).toString("hex")
       )
       assert.strictEqual(got.rows.join(""), Buffer.concat(frames.filter(isRow)).toString("latin1"))
       assert.strictEqual(got.counted, frames.filter(isRow).length)
