@@ -63,6 +63,8 @@ const toFrame = ([type, values]: readonly [string, ReadonlyArray<string | null>]
     : frame("A", Buffer.alloc(4), cString("channel"))
 }
 
+const isRow = (bytes: Buffer) => bytes[0] === 0x44
+
 const description = rowDescription([
   ["a", 1700, 655_366],
   ["a", 25]
@@ -87,7 +89,6 @@ describe("PgTap", () => {
     ],
     ([messages, sizes, text]) => {
       const frames = messages.map(toFrame)
-      const isRow = (bytes: Buffer) => bytes[0] === 0x44
       const begun = [frame("1"), frame("2"), description]
       const ended = [complete("SELECT"), ready, notice("WARNING", "after"), frame("A", Buffer.alloc(4), cString("c"))]
       const bytes = Buffer.concat([...prepared, ...begun, ...frames, ...ended])
