@@ -21,6 +21,8 @@ import type { TransactionConnection } from "effect/sql/SqlClient"
 import type { Connection as SqlConnection } from "effect/sql/SqlConnection"
 import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
 import type { QueryInfo, Unit } from "../query/QueryPool.ts"
+import type { RowReceiver } from "../query/RowReceiver.ts"
+import * as PgCopy from "./PgCopy.ts"
 import { isAnswered, isConnectionGone, outcomeOf, StreamOpen } from "./PgErrors.ts"
 import { PgLedger } from "./PgLedger.ts"
 import type { TransactionId } from "./PgLostCommit.ts"
@@ -28,31 +30,13 @@ import { readId } from "./PgLostCommit.ts"
 import { rejection } from "./PgRefusal.ts"
 import type { Verdict } from "./PgResidue.ts"
 import { verdictOf } from "./PgResidue.ts"
+import { reset } from "./PgReset.ts"
 import type { PgSnapshot } from "./PgSnapshot.ts"
 import { beginReading } from "./PgSnapshot.ts"
 import { clientRollback, outside, PgTurns } from "./PgTurns.ts"
-import { untune } from "./PgTuning.ts"
 import type { ServerConnection } from "./ServerConnection.ts"
 
 type TransformRows = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
-
-/**
- * Undoes in one round trip what a unit may have left behind, and keeps the driver's prepared statements, which
- * DISCARD ALL would drop (0.25 ms; seven statements of their own: 0.56 ms).
- */
-const resetSession = `DO $querypool$ declare prepared record; begin
-  set session authorization default;
-  reset role;
-  reset all;
-  execute 'close all';
-  execute 'unlisten *';
-  perform pg_catalog.pg_advisory_unlock_all();
-  execute 'discard temp';
-  execute 'discard sequences';
-  for prepared in select name from pg_catalog.pg_prepared_statements where from_sql loop
-    execute pg_catalog.format('deallocate %I', prepared.name);
-  end loop;
-end $querypool$`
 
 const stuckError = (): SqlError => {
   const message = "The session was given up, because a transaction on it could be neither committed nor rolled back"
@@ -289,6 +273,24 @@ export class PgSession implements SqlConnection, Unit {
     )
   }
 
+  copyRows(sql: string, params: ReadonlyArray<unknown>, receiver: RowReceiver) {
+    const counted = (rows: number): void => {
+      this.rows += rows
+    }
+    const columns: RowReceiver["columns"] = (described, flow) => {
+      this.columns = described
+      receiver.columns(described, flow)
+    }
+    // A new object for each statement: methods of a receiver that is a class keep their own `this`.
+    const rows: RowReceiver["rows"] = (bytes, from, to) => receiver.rows(bytes, from, to)
+    return this.run(
+      sql,
+      () => PgCopy.copy(this.connection, sql, params, { columns, rows, counted }),
+      () => 0,
+      false
+    )
+  }
+
   execute(sql: string, params: ReadonlyArray<unknown>, transformRows: TransformRows) {
     return Effect.map(this.result(sql, params, true), (result) =>
       transformRows === undefined ? result.rows : transformRows(result.rows)
@@ -472,29 +474,7 @@ export class PgSession implements SqlConnection, Unit {
       connection.retired = "state that cannot be reset"
       return undefined
     }
-    return this.ledger.open || this.dirty || alwaysReset ? this.reset(alwaysReset) : undefined
-  }
-
-  private reset(alwaysReset: boolean): Effect.Effect<void> {
-    const { connection, dirty, ledger } = this
-    const rollback = connection.pg.query("ROLLBACK", [], false)
-    const reset = Effect.andThen(
-      connection.pg.query(resetSession, [], false),
-      Effect.suspend(() => connection.settings ?? Effect.void)
-    )
-    // A rollback undoes a transaction's own settings, so that there may be nothing left to reset.
-    const steps =
-      ledger.open && !dirty && !alwaysReset ? rollback : ledger.open ? Effect.andThen(rollback, reset) : reset
-    untune(connection)
-    return Effect.ignore(
-      Effect.tapCause(connection.within(resetLimitMillis, steps), () =>
-        Effect.sync(() => {
-          connection.retired = "reset failed"
-        })
-      )
-    )
+    const left = { transaction: this.ledger.open, state: this.dirty || alwaysReset }
+    return left.transaction || left.state ? reset(connection, left) : undefined
   }
 }
-
-/** A server that does not answer a reset (0.25 ms) within this time is not going to. */
-const resetLimitMillis = 2_000
