@@ -22,11 +22,12 @@ import type { Connection as SqlConnection } from "effect/sql/SqlConnection"
 import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
 import type { QueryInfo, Unit } from "../query/QueryPool.ts"
 import { isAnswered, isConnectionGone, outcomeOf, StreamOpen } from "./PgErrors.ts"
+import { PgArrivals } from "./PgArrivals.ts"
 import { PgLedger } from "./PgLedger.ts"
 import type { TransactionId } from "./PgLostCommit.ts"
 import { readId } from "./PgLostCommit.ts"
 import type { Verdict } from "./PgResidue.ts"
-import { verdictOf } from "./PgResidue.ts"
+import { resetSession, verdictOf } from "./PgResidue.ts"
 import type { PgSnapshot } from "./PgSnapshot.ts"
 import { beginReading } from "./PgSnapshot.ts"
 import { outside, PgTurns } from "./PgTurns.ts"
@@ -34,24 +35,6 @@ import { untune } from "./PgTuning.ts"
 import type { ServerConnection } from "./ServerConnection.ts"
 
 type TransformRows = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
-
-/**
- * Undoes in one round trip what a unit may have left behind, and keeps the driver's prepared statements, which
- * DISCARD ALL would drop (0.25 ms; seven statements of their own: 0.56 ms).
- */
-const resetSession = `DO $querypool$ declare prepared record; begin
-  set session authorization default;
-  reset role;
-  reset all;
-  execute 'close all';
-  execute 'unlisten *';
-  perform pg_catalog.pg_advisory_unlock_all();
-  execute 'discard temp';
-  execute 'discard sequences';
-  for prepared in select name from pg_catalog.pg_prepared_statements where from_sql loop
-    execute pg_catalog.format('deallocate %I', prepared.name);
-  end loop;
-end $querypool$`
 
 const stuckError = (): SqlError => {
   const message = "The session was given up, because a transaction on it could be neither committed nor rolled back"
@@ -99,12 +82,14 @@ export class PgSession implements SqlConnection, Unit {
   /** Whether a COMMIT whose answer is lost is to be looked up: the unit could be tried again then. */
   looksUp = false
   committing = false
-  rows = 0
   columns: Unit["columns"]
   command: string | undefined
   onNotice: Unit["onNotice"]
   onCancelled: Unit["onCancelled"]
   private readonly transaction: TransactionKey
+  /** Rows that the driver has given. */
+  private received = 0
+  private arrivals: PgArrivals | undefined
   /** What the statements so far may have left behind. */
   private dirty = false
   private unfit = false
@@ -128,6 +113,14 @@ export class PgSession implements SqlConnection, Unit {
     this.connection = connection
     this.transaction = transaction
     connection.observed.session = this
+  }
+
+  get rows(): number {
+    return this.received + (this.arrivals?.rows ?? 0)
+  }
+
+  countArriving(): void {
+    this.arrivals ??= new PgArrivals(this.connection)
   }
 
   onColumns(columns: NonNullable<Unit["columns"]>): void {
@@ -260,12 +253,15 @@ export class PgSession implements SqlConnection, Unit {
         const refused = this.refusal() ?? (control ? undefined : this.refused(verdictOf(sql)))
         if (refused !== undefined) return refused
         sent = this.sending(sql, control)
+        this.arrivals?.begin()
         return statement(this.connection.pg)
       }
       // The end is in place before the beginning: an interruption may come between any two steps.
       return Effect.onExitPrimitive(control ? Effect.suspend(send) : this.inTurn(send), (exit) => {
         if (sent !== undefined) this.ended(sent, exit)
-        if (exit._tag === "Success") this.rows += rowCount(exit.value)
+        const rows = exit._tag === "Success" ? rowCount(exit.value) : 0
+        this.received += rows
+        this.arrivals?.given(rows, this.turns.idle)
         return undefined
       })
     })
@@ -413,7 +409,7 @@ export class PgSession implements SqlConnection, Unit {
         })
         const rows = this.connection.pg.stream(sql, params).pipe(
           Stream.mapArray((rows) => {
-            this.rows += rows.length
+            this.received += rows.length
             return transformRows === undefined ? rows : (transformRows(rows) as typeof rows)
           }),
           Stream.onEnd(

@@ -36,8 +36,10 @@ import { RunSnapshot } from "./RunSnapshot.ts"
  * @since 0.1.0
  */
 export interface Unit {
-  /** Rows received so far. */
+  /** Rows received so far: of statements that have ended, and of a stream as they come. */
   readonly rows: number
+  /** Makes `rows` count those of a statement under way, too, as they arrive; absent where the pool cannot. */
+  readonly countArriving?: (() => void) | undefined
   /** The columns of its latest result, where the pool reads them (`results: "text"`). */
   readonly columns: ReadonlyArray<{ readonly name: string; readonly typeOid: number }> | undefined
   /** The tag of its latest finished statement, such as `INSERT 0 3`, where the pool reads it. */
@@ -210,6 +212,11 @@ export interface RunOptions {
   readonly snapshot?: boolean | { readonly allowStandby?: boolean | undefined } | undefined
   /** Called with everything that happens, as it happens. It must neither throw nor take long. */
   readonly onEvent?: ((event: QueryEvent) => void) | undefined
+  /**
+   * How often `onEvent` is told how many rows each running query has received so far (`Progressed`), where that has
+   * changed. Never by default, and nothing is counted for it then.
+   */
+  readonly progressEvery?: Duration.Input | undefined
 }
 
 const defaultConcurrency = 5
@@ -297,7 +304,7 @@ export const stream = <Q extends AnyEffect, E2 = never, R2 = never>(
 > =>
   Stream.unwrap(
     Effect.gen(function* () {
-      const { pool, run } = yield* openRun(options, Infinity)
+      const { pool, run } = yield* openRun(options, undefined)
       // The source does not belong to the run: were it itself a query's rows, it would hold the slot its queries need.
       const source = Stream.provideContext(toStream(queries), yield* Effect.context<R2>())
       return mapWithWorkers(source, () => handsOf<Q>(pool, run), run.workers, {
@@ -347,17 +354,18 @@ const runMembers = (
 ): Effect.Effect<void, unknown, unknown> =>
   Effect.flatMap(Members.of(members, options?.order), (members) =>
     Effect.scoped(
-      Effect.flatMap(openRun(options, members.known?.length ?? Infinity), ({ pool, run }) =>
-        Members.run(pool, run, members, mode, keep)
-      )
+      Effect.flatMap(openRun(options, members.known), ({ pool, run }) => Members.run(pool, run, members, mode, keep))
     )
   )
 
 /** More would be more fibers than any server has connections. */
 const mostConcurrency = 100_000
 
-/** A new run for so many members, which ends with the scope. */
-const openRun = Effect.fnUntraced(function* (options: RunOptions | undefined, members: number) {
+/** A new run, of members that are known or come one by one, which ends with the scope. */
+const openRun = Effect.fnUntraced(function* (
+  options: RunOptions | undefined,
+  members: ReadonlyArray<AnyEffect> | undefined
+) {
   const context = yield* Effect.context<QueryPool>()
   const concurrency = options?.concurrency ?? defaultConcurrency
   if (!Number.isSafeInteger(concurrency) || concurrency < 1 || concurrency > mostConcurrency) {
@@ -379,12 +387,14 @@ const openRun = Effect.fnUntraced(function* (options: RunOptions | undefined, me
     )
   }
   const clock = yield* Clock.Clock
+  const progressMillis = Attempts.periodOf("progressEvery", options?.progressEvery)
   const snapshot = options?.snapshot ?? false
   const run: Run = new Run({
     concurrency,
-    workers: Math.min(concurrency, members),
+    workers: Math.min(concurrency, members?.length ?? Infinity),
     clock,
     onEvent: yield* listening(options?.onEvent),
+    progressMillis: options?.onEvent === undefined ? undefined : progressMillis,
     snapshot:
       snapshot === false
         ? undefined
@@ -399,14 +409,17 @@ const openRun = Effect.fnUntraced(function* (options: RunOptions | undefined, me
   })
   const { listener } = run
   if (listener !== undefined) {
+    const queries = members?.every(isQuery) === true ? { queries: members.length } : {}
     yield* Effect.acquireRelease(
-      Effect.sync(() => listener.emit({ _tag: "RunStarted", at: listener.now(), concurrency })),
+      Effect.sync(() => listener.emit({ _tag: "RunStarted", at: listener.now(), concurrency, ...queries })),
       () =>
         Effect.sync(() => {
           listener.skipAnnounced()
           listener.emit({ _tag: "RunEnded", at: listener.now() })
         })
     )
+    // After the release that ends the run, and so interrupted before it.
+    if (listener.progressMillis !== undefined) yield* Effect.forkScoped(listener.tellRows(listener.progressMillis))
   }
   return { pool, run }
 })
