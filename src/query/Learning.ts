@@ -132,6 +132,16 @@ export const listening = (onEvent: Listener | undefined): Effect.Effect<Listener
   })
 
 /**
+ * What the history in the context knows, if there is one: the milliseconds that a query of a name is expected to take.
+ *
+ * @internal
+ */
+export const recall: Effect.Effect<((name: string) => number | undefined) | undefined> = Effect.withFiber((fiber) => {
+  const history = Context.getOrUndefined(fiber.context, DurationHistory)
+  return history === undefined ? Effect.undefined : history.recall
+})
+
+/**
  * What members of a run, or other things with names, are expected to take, in milliseconds, by the history in the
  * context. `undefined` for one that has no name or was never seen, and for all of them together where nothing is known
  * of any.
@@ -141,13 +151,10 @@ export const listening = (onEvent: Listener | undefined): Effect.Effect<Listener
 export const estimates = (
   members: ReadonlyArray<object>
 ): Effect.Effect<ReadonlyArray<number | undefined> | undefined> =>
-  Effect.withFiber((fiber) => {
-    const history = Context.getOrUndefined(fiber.context, DurationHistory)
-    if (history === undefined) return Effect.undefined
-    return Effect.map(history.recall, (expected) => {
-      const found = members.map((member) =>
-        Predicate.hasProperty(member, "name") && typeof member.name === "string" ? expected(member.name) : undefined
-      )
-      return found.every((millis) => millis === undefined) ? undefined : found
-    })
+  Effect.map(recall, (expected) => {
+    if (expected === undefined) return undefined
+    const found = members.map((member) =>
+      Predicate.hasProperty(member, "name") && typeof member.name === "string" ? expected(member.name) : undefined
+    )
+    return found.every((millis) => millis === undefined) ? undefined : found
   })

@@ -12,10 +12,11 @@
  * @since 0.1.0
  */
 import type { Duration, Scope } from "effect"
-import { Cause, Clock, Context, Effect, Exit, identity, Predicate, Stream } from "effect"
+import { Cause, Clock, Context, Effect, Exit, Fiber, identity, Option, Predicate, Stream } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { mapWithWorkers } from "../internal/mapWithWorkers.ts"
+import { toStream } from "../internal/toStream.ts"
 import type { AnyEffect, Mode } from "./Members.ts"
 import * as Members from "./Members.ts"
 import { faultOf, inside, isQuery, QueryTypeId } from "./Members.ts"
@@ -23,7 +24,8 @@ import * as Outcome from "./Outcome.ts"
 import type { QueryError, QueueTimeout, TimedOut } from "./QueryError.ts"
 import type { CancelEnd, QueryEvent } from "./QueryEvent.ts"
 import * as Attempts from "./Attempts.ts"
-import { listening } from "./Learning.ts"
+import { listening, recall } from "./Learning.ts"
+import * as Progress from "./Progress.ts"
 import * as Report from "./Report.ts"
 import type { RetryPolicy } from "./RetryPolicy.ts"
 import { CurrentRun, Run } from "./Run.ts"
@@ -287,6 +289,44 @@ export const report = <const T extends Shape>(
 }
 
 /**
+ * Runs effects as `report` does, and gives how far the run is: once every `progressEvery` (default one second), by the
+ * time of whoever reads, and once more when it is over, with the report. A stream that is left early interrupts the run.
+ *
+ * What is left is guessed from what the `DurationHistory` in the context has learned, where there is one, and from how
+ * the run goes.
+ *
+ * @since 0.1.0
+ */
+export const progress = <const T extends Shape>(
+  effects: T,
+  options?: RunOptions | undefined
+): Stream.Stream<
+  Progress.Progress & { readonly report?: Report.Report },
+  never,
+  Effect.Services<Member<T>> | QueryPool
+> =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const { onEvent, order, progressEvery } = options ?? {}
+      const millis = Attempts.periodOf("progressEvery", progressEvery ?? "1 second") ?? Infinity
+      const clock = yield* Clock.Clock
+      const collector = Progress.collector({ order, expected: yield* recall })
+      const told = (event: QueryEvent): void => {
+        collector.add(event)
+        onEvent?.(event)
+      }
+      // Twice as often: told of in the moment of a look, rows would be seen only by the next.
+      const how = { ...options, onEvent: told, progressEvery: millis / 2 }
+      const run = yield* Effect.forkScoped(report(effects, how))
+      const next = Effect.map(Effect.timeoutOption(Fiber.join(run), millis), (ended) => {
+        const now = collector.progress(Number(clock.currentTimeNanosUnsafe()) / 1e6)
+        return Option.isSome(ended) ? ([{ ...now, report: ended.value }, true] as const) : ([now, false] as const)
+      })
+      return Stream.unfold(false, (isOver) => (isOver ? Effect.undefined : next))
+    })
+  )
+
+/**
  * Runs a stream of effects, at most `concurrency` at a time, and gives each with its outcome: as they end, or with
  * `preserveOrder` in the order of the source. The source is pulled as workers become free, so memory is bounded by
  * `concurrency`, whatever the number of queries. A failed query is an outcome, never a failure of the stream; when the
@@ -446,22 +486,5 @@ const memberOf = <Q extends AnyEffect>(pool: QueryPool["Service"], run: Run, mem
     Effect.Error<Q>,
     Effect.Services<Q>
   >
-
-const toStream = <Q, E, R>(
-  queries: Iterable<Q> | AsyncIterable<Q> | Stream.Stream<Q, E, R>
-): Stream.Stream<Q, E, R> => {
-  if (Stream.isStream(queries)) return queries
-  if (Symbol.asyncIterator in queries) return Stream.orDie(Stream.fromAsyncIterable(queries, identity))
-  return Stream.unwrap(
-    Effect.map(
-      // A generator that is left early has a `finally` to run.
-      Effect.acquireRelease(
-        Effect.sync(() => queries[Symbol.iterator]()),
-        (iterator) => Effect.sync(() => iterator.return?.())
-      ),
-      (iterator) => Stream.fromIterable({ [Symbol.iterator]: () => iterator }, { chunkSize: 1 })
-    )
-  )
-}
 
 const isIterable = (effects: Shape): effects is Shape & Iterable<AnyEffect> => Symbol.iterator in effects

@@ -16,7 +16,7 @@ const stuckAfter = (rows: number) =>
 const statement = () => ({ sql: stuckAfter(900), parameters: [] })
 
 /** Waits until a query has told of nearly all rows that come before the lock: the server sends them by 8 kB. */
-const hasCome = (events: ReadonlyArray<QueryEvent>, isMeant: (name: string) => boolean) =>
+const hasCome = (events: ReadonlyArray<QueryEvent.QueryEvent>, isMeant: (name: string) => boolean) =>
   waitUntil(
     "the rows before the lock are told of",
     Effect.sync(() =>
@@ -26,7 +26,7 @@ const hasCome = (events: ReadonlyArray<QueryEvent>, isMeant: (name: string) => b
     )
   )
 
-const rowsAtEnd = (events: ReadonlyArray<QueryEvent>) =>
+const rowsAtEnd = (events: ReadonlyArray<QueryEvent.QueryEvent>) =>
   events.flatMap((event) => (event._tag === "Ended" && event.name !== "cut [plan]" ? [event.rows] : []))
 
 layer(Pg.layer("Progressed"), { excludeTestServices: true })("a run with `progressEvery`", (it) => {
@@ -41,9 +41,9 @@ layer(Pg.layer("Progressed"), { excludeTestServices: true })("a run with `progre
       it.effect(`tells of the rows of ${name} as they arrive, with ${results} results`, () =>
         Effect.gen(function* () {
           const { observer } = yield* Pg.Pg
-          const events: Array<QueryEvent> = []
+          const events: Array<QueryEvent.QueryEvent> = []
           const options = {
-            onEvent: (event: QueryEvent) => void events.push(event),
+            onEvent: (event: QueryEvent.QueryEvent) => void events.push(event),
             progressEvery: "5 millis"
           } as const
           yield* observer.hold(7)
@@ -60,8 +60,11 @@ layer(Pg.layer("Progressed"), { excludeTestServices: true })("a run with `progre
   it.effect("tells of each part of a query", () =>
     Effect.gen(function* () {
       const { observer } = yield* Pg.Pg
-      const events: Array<QueryEvent> = []
-      const options = { onEvent: (event: QueryEvent) => void events.push(event), progressEvery: "5 millis" } as const
+      const events: Array<QueryEvent.QueryEvent> = []
+      const options = {
+        onEvent: (event: QueryEvent.QueryEvent) => void events.push(event),
+        progressEvery: "5 millis"
+      } as const
       const cut = Partition.byRange({ name: "cut", schema: Row, statement }, { column: "n", bounds: [901] })
       yield* observer.hold(7)
       const fiber = yield* Effect.forkChild(Partition.findAll(cut, options))

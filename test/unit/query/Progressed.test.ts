@@ -56,7 +56,7 @@ describe("a run with `progressEvery`", () => {
       for (let second = 0; second < 20; second++) yield* timePasses(1_000)
       yield* Fiber.join(fiber)
       assert.deepStrictEqual(
-        events.flatMap((event) =>
+        events.flatMap((event): ReadonlyArray<string | number> =>
           event._tag === "Progressed" ? [event.rows] : event._tag === "Retrying" ? ["retried"] : []
         ),
         [1, 2, 3, "retried", 1, 2]
