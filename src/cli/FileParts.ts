@@ -17,6 +17,7 @@ import { forEachPart } from "../query/PartitionRun.ts"
 import * as Query from "../query/Query.ts"
 import { QueryError, TimedOut } from "../query/QueryError.ts"
 import type { CancelEnd, QueryEvent } from "../query/QueryEvent.ts"
+import type { Unit } from "../query/QueryPool.ts"
 import { QueryPool, QueryTypeId } from "../query/QueryPool.ts"
 import type { Life, Run } from "../query/Run.ts"
 import { told } from "../query/Run.ts"
@@ -56,6 +57,7 @@ export const inParts = (result: FileResult, options: Defaults & Kept) => {
           part.name,
           (sql, unit) => {
             Object.assign(own, nothing())
+            whole.runs(index, unit)
             return runStatement(sql, unit, own, statement, options, part.text)
           },
           how
@@ -93,15 +95,24 @@ const sharing = ({ snapshot }: Run, pool: QueryPool["Service"]): QueryPool["Serv
 
 /** What its run is told of the query while its parts run. */
 class Whole {
-  rows = 0
   onNotice: ((severity: string, message: string) => void) | undefined
   onCancelled: ((end: CancelEnd) => void) | undefined
   private readonly life: Life | undefined
   private started = false
   private cancelEnd: CancelEnd | undefined
+  /** Of each part the latest attempt. */
+  private readonly units: Array<Pick<Unit, "rows">> = []
 
   constructor(life: Life | undefined) {
     this.life = life
+  }
+
+  get rows(): number {
+    return this.units.reduce((sum, { rows }) => sum + rows, 0)
+  }
+
+  runs(part: number, unit: Pick<Unit, "rows">): void {
+    this.units[part] = unit
   }
 
   happened(event: QueryEvent): void {
@@ -124,7 +135,6 @@ class Whole {
     result.rowCount = parts.reduce((sum, { rowCount }) => sum + rowCount, 0)
     result.resultSets = 1
     result.command = `SELECT ${result.rowCount}`
-    this.rows = result.rowCount
   }
 
   over(): void {

@@ -24,6 +24,7 @@ import type { QueryInfo, Unit } from "../query/QueryPool.ts"
 import type { RowReceiver } from "../query/RowReceiver.ts"
 import * as PgCopy from "./PgCopy.ts"
 import { isAnswered, isConnectionGone, outcomeOf, StreamOpen } from "./PgErrors.ts"
+import { PgArrivals } from "./PgArrivals.ts"
 import { PgLedger } from "./PgLedger.ts"
 import type { TransactionId } from "./PgLostCommit.ts"
 import { readId } from "./PgLostCommit.ts"
@@ -84,12 +85,14 @@ export class PgSession implements SqlConnection, Unit {
   /** Whether a COMMIT whose answer is lost is to be looked up: the unit could be tried again then. */
   looksUp = false
   committing = false
-  rows = 0
   columns: Unit["columns"]
   command: string | undefined
   onNotice: Unit["onNotice"]
   onCancelled: Unit["onCancelled"]
   private readonly transaction: TransactionKey
+  /** Rows that the driver has given. */
+  private received = 0
+  private arrivals: PgArrivals | undefined
   /** What the statements so far may have left behind. */
   private dirty = false
   private unfit = false
@@ -113,6 +116,14 @@ export class PgSession implements SqlConnection, Unit {
     this.connection = connection
     this.transaction = transaction
     connection.observed.session = this
+  }
+
+  get rows(): number {
+    return this.received + (this.arrivals?.rows ?? 0)
+  }
+
+  countArriving(): void {
+    this.arrivals ??= new PgArrivals(this.connection)
   }
 
   onColumns(columns: NonNullable<Unit["columns"]>): void {
@@ -244,12 +255,15 @@ export class PgSession implements SqlConnection, Unit {
         const refused = this.refusal() ?? (control ? undefined : this.refused(verdictOf(sql)))
         if (refused !== undefined) return refused
         sent = this.sending(sql, control)
+        this.arrivals?.begin()
         return statement(this.connection.pg)
       }
       // The end is in place before the beginning: an interruption may come between any two steps.
       return Effect.onExitPrimitive(control ? Effect.suspend(send) : this.inTurn(send), (exit) => {
         if (sent !== undefined) this.ended(sent, exit)
-        if (exit._tag === "Success") this.rows += rowCount(exit.value)
+        const rows = exit._tag === "Success" ? rowCount(exit.value) : 0
+        this.received += rows
+        this.arrivals?.given(rows, this.turns.idle)
         return undefined
       })
     })
@@ -274,8 +288,10 @@ export class PgSession implements SqlConnection, Unit {
   }
 
   copyRows(sql: string, params: ReadonlyArray<unknown>, receiver: RowReceiver) {
+    // Where arriving rows are counted already, these are counted once it has ended, as of any statement.
+    const isCounted = this.arrivals !== undefined
     const counted = (rows: number): void => {
-      this.rows += rows
+      if (!isCounted) this.received += rows
     }
     const columns: RowReceiver["columns"] = (described, flow) => {
       this.columns = described
@@ -286,7 +302,7 @@ export class PgSession implements SqlConnection, Unit {
     return this.run(
       sql,
       () => PgCopy.copy(this.connection, sql, params, { columns, rows, counted }),
-      () => 0,
+      (total) => (isCounted ? total : 0),
       false
     )
   }
@@ -415,7 +431,7 @@ export class PgSession implements SqlConnection, Unit {
         })
         const rows = this.connection.pg.stream(sql, params).pipe(
           Stream.mapArray((rows) => {
-            this.rows += rows.length
+            this.received += rows.length
             return transformRows === undefined ? rows : (transformRows(rows) as typeof rows)
           }),
           Stream.onEnd(

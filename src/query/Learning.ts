@@ -115,18 +115,25 @@ export const listening = (onEvent: Listener | undefined): Effect.Effect<Listener
   })
 
 /**
+ * What the history in the context knows, if there is one: the milliseconds that a query of a name is expected to take.
+ *
+ * @internal
+ */
+export const recall: Effect.Effect<((name: string) => number | undefined) | undefined> = Effect.withFiber((fiber) => {
+  const history = Context.getOrUndefined(fiber.context, DurationHistory)
+  return history === undefined ? Effect.undefined : history.recall
+})
+
+/**
  * What members of a run, or other things with names, are expected to take, in milliseconds, by the history in the
  * context: `undefined` for one that has no name or was never seen. Nothing at all without a history.
  *
  * @internal
  */
 export const estimates = (members: ReadonlyArray<object>): Effect.Effect<ReadonlyArray<number | undefined>> =>
-  Effect.withFiber((fiber) => {
-    const history = Context.getOrUndefined(fiber.context, DurationHistory)
-    if (history === undefined) return Effect.succeed([])
-    return Effect.map(history.recall, (expected) =>
-      members.map((member) =>
-        Predicate.hasProperty(member, "name") && typeof member.name === "string" ? expected(member.name) : undefined
-      )
+  Effect.map(recall, (expected) => {
+    if (expected === undefined) return []
+    return members.map((member) =>
+      Predicate.hasProperty(member, "name") && typeof member.name === "string" ? expected(member.name) : undefined
     )
   })

@@ -181,7 +181,9 @@ const chunksAhead = 16
  */
 export const stream = <S extends Schema.Constraint>(
   partition: Partition<S>,
-  options?: Pick<Options, "concurrency" | "snapshot" | "onEvent"> & { readonly preserveOrder?: boolean | undefined }
+  options?: Pick<Options, "concurrency" | "snapshot" | "onEvent" | "progressEvery"> & {
+    readonly preserveOrder?: boolean | undefined
+  }
 ): Stream.Stream<S["Type"], QueryError, S["DecodingServices"] | QueryPool> => {
   const { preserveOrder = false, ...runOptions } = options ?? {}
   const rowsOf = (part: Part) => {
