@@ -71,11 +71,9 @@ export const planned = (
   retry?: PartOptions["retry"]
 ): Effect.Effect<Planned, QueryError, QueryPool.QueryPool> =>
   Effect.suspend(() => {
-    const name = `${partition.name} [plan]`
-    Origin.noteAs(name, partition.name)
     let statement: string | undefined
     const plan = Query.make(
-      name,
+      `${partition.name} [plan]`,
       (sql) =>
         partition[TypeId].plan(sql, (text) => {
           statement = text
