@@ -103,8 +103,9 @@ export const forEachPart = <A, R>(
     Effect.gen(function* () {
       const { parts } = yield* planned(partition, options?.retry)
       yield* onPlanned(parts.length)
-      const runPart = (part: Part, index: number) => Effect.mapError(run(part, index), placed(part.placeOf))
-      return yield* Effect.forEach(parts, runPart, { concurrency: yield* atOnce })
+      return yield* Effect.forEach(parts, (part, index) => Effect.mapError(run(part, index), placed(part.placeOf)), {
+        concurrency: yield* atOnce
+      })
     })
   )
 

@@ -124,9 +124,10 @@ const endOf = (outcome: { readonly _tag: string; readonly value?: unknown; reado
 
 const slots = 4
 
+const answerTo = (statement: RegExp) => Faults.fromServer("CommandComplete", { statement })
+
 /** Struck in the middle of an answer, by an administrator, and where a connection is opened: the leader's is one. */
 const strike = Effect.fnUntraced(function* (faults: Faults.Faults) {
-  const answerTo = (statement: RegExp) => Faults.fromServer("CommandComplete", { statement })
   const shutDown = Faults.answer({ code: "57P01", message: "terminating connection due to administrator command" })
   return yield* Effect.all([
     faults.inject(Faults.answer({ code: "53300", message: "too many connections" }), { times: 3 }),
