@@ -13,6 +13,8 @@ const isWaiting = (word: string) => (backend: Pg.Backend) =>
 
 const write = (name: string) => `insert into seen (name) values ('${name}')`
 
+const isAtGate = ({ wait }: Pg.Backend) => wait === "Lock:advisory"
+
 layer(Pg.layer("FileRun"), { excludeTestServices: true })("a run of queries from files", (it) => {
   it.effect("gives each query a clean session, whatever the one before did to it", () =>
     Effect.gen(function* () {
@@ -256,7 +258,6 @@ layer(Pg.layer("FileRun"), { excludeTestServices: true })("a run of queries from
         "-- partition: column=name parts=2\n-- retry: 1\n" +
         "select 'n' || id as name from account cross join (select pg_advisory_xact_lock_shared(4)) as gate"
       const running = yield* start(["run", "-", "--json"], { stdin: sql, env: { DATABASE_URL: url } })
-      const isAtGate = ({ wait }: Pg.Backend) => wait === "Lock:advisory"
       const { pid } = yield* observer.seen("the plan waits", isAtGate)
       yield* observer.terminate(pid)
       yield* observer.seen("it waits again", (backend) => isAtGate(backend) && backend.pid !== pid)
