@@ -65,7 +65,7 @@ export interface Scheduled {
 export interface Ready {
   readonly _tag: "ready"
   readonly attempt: number
-  /** Since when. */
+  /** Since when it may run. */
   readonly at: number
 }
 
@@ -196,7 +196,8 @@ export const move = (state: TaskState, input: Input, now: number): Result.Result
 const moveWaiting = (state: Scheduled | Retrying, input: Input, now: number): Result.Result<TaskState, Refusal> => {
   if (input._tag === "cancel") return Result.succeed(ended("cancelled", state, now))
   if (input._tag !== "due") return Result.fail(illegal)
-  return now < state.at ? Result.fail(early) : Result.succeed({ _tag: "ready", attempt: state.attempt, at: now })
+  // It waits since it was due: of tasks that were all looked at too late, the one that was due first is first.
+  return now < state.at ? Result.fail(early) : Result.succeed({ _tag: "ready", attempt: state.attempt, at: state.at })
 }
 
 const moveReady = (state: Ready, input: Input, now: number): Result.Result<TaskState, Refusal> => {
