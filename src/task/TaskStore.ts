@@ -8,10 +8,13 @@
  * - **With the transaction.** What is offered inside a transaction of the fiber's own SqlClient is seen by nobody before
  *   its COMMIT, and never after a ROLLBACK, of a savepoint too.
  * - **Order.** Of the tasks of a queue that are due, those with the greatest priority come first, and of one priority the
- *   one that has waited longest. Waiting raises a priority by one each `agingMillis`, so that none waits for ever.
- * - **Bounded.** What has ended is kept for `retentionMillis`, and of each queue no more than `retained`.
- * - **No lost wake-up.** `watch` tells of every change that comes after it was asked for; `claim` after that sees all
- *   that came before.
+ *   one that has waited longest. Waiting raises a priority by one each `agingMillis`, so that none waits for ever: who
+ *   is first is `at - priority * agingMillis`, the smallest, then the smallest id. (The dynamic priority of J. R.
+ *   Jackson, "Some problems in queueing with dynamic priorities", 1960. Since all age alike, an order once made stays.)
+ * - **Bounded.** What has ended is kept for `retentionMillis`, and of each queue no more than `retained` that succeeded
+ *   and as many that did not: what went well does not push out what a person may want to queue again.
+ * - **No lost wake-up.** `watch` gives a first, empty change once it watches: who looks then, and again at each change,
+ *   misses nothing.
  *
  * Everything in it is plain data, and every operation takes many at once: stores in other processes keep to the same
  * contract. Moments are milliseconds since the epoch, and come from the caller.
@@ -26,7 +29,8 @@
  * |---|---|
  * | the runner | its leases run out, others claim its tasks; what it still settles is stale |
  * | the answer to `settle` | said again, it is stale, and the task is as the first one left it |
- * | the answer to `offer` | offered again it is another task, unless it has a `uniqueKey` |
+ * | the answer to `offer` | offered again with its id, it is the same task |
+ * | the answer to a COMMIT | the store in memory has no task then, also where the transaction was committed; one in the database has what the database has |
  * | the store in memory | all of it is gone with the process |
  *
  * @since 0.1.0
@@ -64,7 +68,10 @@ export interface Offer {
   readonly payload: Json
   /** From when on it may run. */
   readonly at: number
-  /** Of tasks with the same name and key that have not ended there is one: another offer gives that one. */
+  /**
+   * Of tasks with the same name and key that have not ended there is one: another offer gives that one. In a
+   * transaction, that is decided at its COMMIT; an id that was given before stands for the other task from then on.
+   */
   readonly uniqueKey?: string | undefined
   /** Of tasks with the same key only so many run at once as the runner allows. */
   readonly limitKey?: string | undefined
@@ -142,12 +149,15 @@ export interface Filter {
 }
 
 /**
- * Something has changed: a task may be claimed that could not be before, or these have moved.
+ * Something has changed. A reader that is slow gets the changes of the meantime as one.
  *
  * @since 0.1.0
  */
 export interface Change {
+  /** Tasks that have moved, or have reported progress. */
   readonly ids: ReadonlyArray<TaskId>
+  /** Those of them that were cancelled while they ran: whoever runs them stops. */
+  readonly cancelled: ReadonlyArray<TaskId>
   /** Queues in which something may be claimed now. */
   readonly ready: ReadonlyArray<string>
 }
@@ -162,10 +172,10 @@ export class TaskStore extends Context.Service<
   {
     /**
      * Hands tasks over. Gives for each the id under which it is known: its own, or that of the task with its `uniqueKey`
-     * that has not ended.
+     * that has not ended. A task whose id is known already is left as it is.
      */
     readonly offer: (offers: ReadonlyArray<Offer>, now: number) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
-    /** Takes tasks that are due, in order, never more than asked for. */
+    /** Takes tasks that are due, in order within each queue, never more than asked for. */
     readonly claim: (
       request: ClaimRequest
     ) => Effect.Effect<ReadonlyArray<Stored & { readonly token: number }>, TaskError>
@@ -184,7 +194,10 @@ export class TaskStore extends Context.Service<
     readonly report: (reports: ReadonlyArray<Claim & { readonly progress: Json }>) => Effect.Effect<void, TaskError>
     /** Cancels what has not ended; gives the ids for which that was so. Whoever runs one learns of it by `watch`. */
     readonly cancel: (ids: ReadonlyArray<TaskId>, now: number) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
-    /** Queues once more what was cancelled, failed or is dead; gives the ids for which that was so. */
+    /**
+     * Queues once more what was cancelled, failed or is dead; gives the ids for which that was so. One with a
+     * `uniqueKey` is left as it is while another with that key has not ended.
+     */
     readonly requeue: (ids: ReadonlyArray<TaskId>, now: number) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
     /** What is known of these; nothing of those that are unknown. */
     readonly get: (ids: ReadonlyArray<TaskId>) => Effect.Effect<ReadonlyArray<Stored>, TaskError>
@@ -194,7 +207,7 @@ export class TaskStore extends Context.Service<
      * which there is something to do again, if one is known.
      */
     readonly sweep: (now: number) => Effect.Effect<number | undefined, TaskError>
-    /** What changes from the moment on at which the stream is run. */
-    readonly watch: Stream.Stream<Change, TaskError>
+    /** What changes, of these tasks or of all: an empty change as soon as it watches, and then each that comes. */
+    readonly watch: (ids?: ReadonlyArray<TaskId>) => Stream.Stream<Change, TaskError>
   }
 >()("querypool/task/TaskStore") {}
