@@ -125,7 +125,8 @@ describe("the states of a task", () => {
   })
 
   it("keep token, runner and attempt when a lease is renewed", () => {
-    assert.deepStrictEqual(moved(states.running, inputs.renew), { ...states.running, leaseUntil: 3000 })
+    const renewed: Input = { _tag: "renew", token: 7, leaseUntil: 3000 }
+    assert.deepStrictEqual(moved(states.running, renewed), { ...states.running, ...{ leaseUntil: 3000 } })
   })
 
   it("keep these promises in any order of inputs", () => {
