@@ -35,7 +35,8 @@ try {
     [
       'import { PgQueryPool, Query, QueryPool } from "querypool"',
       'import { EmbeddedPostgres } from "querypool/embedded"',
-      "for (const it of [PgQueryPool.layer, Query.make, QueryPool.all, EmbeddedPostgres.layer])",
+      'import { Task, TaskRunner, TaskStoreMemory } from "querypool/task"',
+      "for (const it of [PgQueryPool.layer, Query.make, QueryPool.all, EmbeddedPostgres.layer, Task.make, TaskRunner.layer, TaskStoreMemory.layerMemory])",
       '  if (typeof it !== "function") throw new Error("an export is missing")'
     ].join("\n")
   )

@@ -49,7 +49,11 @@ export class Dead extends Schema.TaggedError<Dead>("querypool/task/TaskError/Dea
  */
 export class TimedOut extends Schema.TaggedError<TimedOut>("querypool/task/TaskError/TimedOut")("TimedOut", {
   afterMillis: Schema.Finite
-}) {}
+}) {
+  override get message(): string {
+    return `took longer than ${this.afterMillis} ms`
+  }
+}
 
 /**
  * A payload, result or report that does not agree with its schema.
@@ -71,8 +75,17 @@ export class StoreFailed extends Schema.TaggedError<StoreFailed>("querypool/task
   { message: Schema.String }
 ) {}
 
+/**
+ * What was asked for cannot be, such as a delay below zero.
+ *
+ * @since 0.1.0
+ */
+export class Impossible extends Schema.TaggedError<Impossible>("querypool/task/TaskError/Impossible")("Impossible", {
+  message: Schema.String
+}) {}
+
 /** @since 0.1.0 */
-export const Reason = Schema.Union([NotFound, Cancelled, Discarded, Dead, TimedOut, Unfit, StoreFailed])
+export const Reason = Schema.Union([NotFound, Cancelled, Discarded, Dead, TimedOut, Unfit, StoreFailed, Impossible])
 
 /**
  * What can go wrong with a task.
@@ -100,6 +113,8 @@ export class TaskError extends Schema.TaggedError<TaskError>("querypool/task/Tas
         return `${name} took longer than ${reason.afterMillis} ms`
       case "Unfit":
         return `${name}: its ${reason.what} does not agree with its schema: ${reason.message}`
+      case "Impossible":
+        return `${name} cannot be as asked for: ${reason.message}`
       case "StoreFailed":
         return `${name}: the store could not be asked: ${reason.message}`
     }

@@ -121,8 +121,10 @@ export interface Settlement extends Claim {
 export interface ClaimRequest {
   /** The runner's name. */
   readonly runner: string
-  /** Of each queue, how many at most. */
+  /** Of each queue, how many at most; those that are named first come first. */
   readonly queues: ReadonlyArray<{ readonly queue: string; readonly limit: number }>
+  /** Of all of them together, how many at most. */
+  readonly limit?: number | undefined
   /** Tasks whose handler it has; others stay where they are. */
   readonly names: ReadonlyArray<string>
   /** Keys of which no more are wanted now, each with how many more are (0 is none); others have no limit of their own. */

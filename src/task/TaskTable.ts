@@ -125,14 +125,14 @@ export class TaskTable {
   }
 
   claim(request: ClaimRequest): ReadonlyArray<Stored & { readonly token: number }> {
-    const { keys, leaseMillis, now, perKey = Infinity, queues, runner } = request
+    const { keys, leaseMillis, limit: inAll = Infinity, now, perKey = Infinity, queues, runner } = request
     this.makeReady(now)
     const names = new Set(request.names)
     const taken = new Map<string, number>()
     const claimed: Array<Stored & { readonly token: number }> = []
     const allowance = (key: string): number => (keys?.get(key) ?? perKey) - (taken.get(key) ?? 0)
     for (const { limit, queue } of queues) {
-      this.queues.take(queue, { allowance, limit, names }, (entry) => {
+      this.queues.take(queue, { allowance, limit: Math.min(limit, inAll - claimed.length), names }, (entry) => {
         const token = ++this.token
         this.step(entry, { _tag: "claim", token, runner, leaseUntil: now + leaseMillis }, now)
         if (entry.limitKey !== undefined) taken.set(entry.limitKey, (taken.get(entry.limitKey) ?? 0) + 1)

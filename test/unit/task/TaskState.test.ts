@@ -125,8 +125,8 @@ describe("the states of a task", () => {
   })
 
   it("keep token, runner and attempt when a lease is renewed", () => {
-    const renewed: Input = { _tag: "renew", token: 7, leaseUntil: 3000 }
-    assert.deepStrictEqual(moved(states.running, renewed), { ...states.running, ...{ leaseUntil: 3000 } })
+    const expected: State = { _tag: "running", attempt: 3, at: 900, token: 7, runner: "r", leaseUntil: 3000 }
+    assert.deepStrictEqual(moved(states.running, inputs.renew), expected)
   })
 
   it("keep these promises in any order of inputs", () => {

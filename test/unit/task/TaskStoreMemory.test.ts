@@ -1,4 +1,7 @@
+import { describe } from "@effect/vitest"
 import { layerMemory } from "../../../src/task/TaskStoreMemory.ts"
 import { suite } from "../../suites/TaskStore.ts"
 
-suite("the store in memory", layerMemory, { sequences: 2000 })
+describe("the store in memory", () => {
+  suite(layerMemory, { sequences: 2000 })
+})
