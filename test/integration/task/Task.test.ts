@@ -13,6 +13,9 @@ const texts = Effect.map(
   (tasks) => tasks.map(({ payload }) => payload)
 )
 
+const write = (by: string, sql: SqlClient) => sql`insert into written ${sql.insert({ by })}`
+const isAsleep = ({ query, state }: Pg.Backend) => state === "active" && query.includes("pg_sleep")
+
 layer(Pg.layer("Task"), { excludeTestServices: true })("a task", (it) => {
   it.effect("that is offered in a transaction is there after its COMMIT only, and never after a ROLLBACK", () =>
     Effect.gen(function* () {
@@ -60,7 +63,6 @@ layer(Pg.layer("Task"), { excludeTestServices: true })("a task", (it) => {
       const { observer } = yield* Pg.Pg
       yield* observer.rows("create table written (by text)")
       const work = Task.make("work", { payload: Schema.String, session: "transaction", timeout: "200 millis" })
-      const write = (by: string, sql: SqlClient) => sql`insert into written ${sql.insert({ by })}`
       const handlers = Task.toLayer(work, (how, { sql }) =>
         Effect.gen(function* () {
           yield* write(how, sql)
@@ -97,7 +99,6 @@ layer(Pg.layer("Task"), { excludeTestServices: true })("a task", (it) => {
       const sleep = Task.make("sleep", { payload: Schema.Finite })
       const handlers = Task.toLayer(sleep, (seconds, { sql }) => Effect.asVoid(sql`select pg_sleep(${seconds})`))
       const runner = TaskRunner.layer({ drain: 50 })
-      const isAsleep = ({ query, state }: Pg.Backend) => state === "active" && query.includes("pg_sleep")
       yield* Effect.gen(function* () {
         const first = yield* Task.enqueue(sleep, 600)
         yield* observer.seen("it sleeps", isAsleep)

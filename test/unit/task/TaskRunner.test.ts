@@ -28,6 +28,9 @@ const retried = Task.make("retried", {
   timeout: "1 minute"
 })
 
+const one = (queue: string, limitKey?: (payload: number) => string) =>
+  Task.make(queue, { payload: Schema.Finite, session: "none", queue, limitKey })
+
 /** Runs handlers in a scope of its own, for those that stop them. */
 const withRunner = <A, E, R>(
   handlers: Layer.Layer<never, never, TaskRunner.TaskRunner>,
@@ -157,8 +160,6 @@ describe("a runner", () => {
   it.effect("keeps to its bounds in all, by queue and by key", () => {
     let [running, most] = [0, 0]
     const byQueue = new Map<string, number>()
-    const one = (queue: string, limitKey?: (payload: number) => string) =>
-      Task.make(queue, { payload: Schema.Finite, session: "none", queue, limitKey })
     const handler = (queue: string) => () =>
       Effect.gen(function* () {
         most = Math.max(most, ++running)
