@@ -20,12 +20,13 @@ import type { CancelEnd, QueryEvent } from "../query/QueryEvent.ts"
 import { QueryPool, QueryTypeId } from "../query/QueryPool.ts"
 import type { Life, Run } from "../query/Run.ts"
 import { told } from "../query/Run.ts"
+import type { SqlText } from "../query/Subquery.ts"
 import { placeIn } from "../query/Subquery.ts"
 import type { FileResult, Kept } from "./FileResult.ts"
 import { nothing, runStatement } from "./FileResult.ts"
 import type { Defaults } from "./QueryOptions.ts"
 import { optionsOf } from "./QueryOptions.ts"
-import type { SqlStatement } from "./SqlSplitter.ts"
+import { sentOf } from "./SqlParameters.ts"
 
 /**
  * The query as a member of a run, or `undefined` where it is not to be cut.
@@ -37,10 +38,11 @@ export const inParts = (result: FileResult, options: Defaults & Kept) => {
   const [statement] = statements
   const { partition } = settings
   if (partition === undefined || statement === undefined) return undefined
+  const sent = sentOf(statement)
   const { retry, timeout } = optionsOf(settings, options)
   const how = { mode: "readOnly", retry } as const
   const cut = Partition.byRange(
-    { name, schema: Schema.Unknown, statement: () => ({ sql: statement.text, parameters: [] }) },
+    { name, schema: Schema.Unknown, statement: () => ({ sql: sent.text, parameters: sent.parameters }) },
     partition
   )
   const work = (run: Run, life: Life | undefined): Effect.Effect<void, QueryError, QueryPool> =>
@@ -69,7 +71,7 @@ export const inParts = (result: FileResult, options: Defaults & Kept) => {
       const runOptions = { concurrency, deadline: limit?.left, onEvent: (event: QueryEvent) => whole.happened(event) }
       return forEachPart(cut, runOptions, runPart, onPlanned).pipe(
         Effect.map(() => whole.gave(result, parts, options.maxRows)),
-        Effect.mapError((error) => inFile(limit === undefined ? error : limit.named(error), statement)),
+        Effect.mapError((error) => inFile(limit === undefined ? error : limit.named(error), sent)),
         Effect.ensuring(Effect.sync(() => whole.over()))
       )
     })
@@ -157,7 +159,7 @@ const limitOf = (run: Run, timeout: Duration.Duration | undefined) => {
 }
 
 /** Of the text around the statement, no place is in the file. */
-const inFile = (error: QueryError, { text }: SqlStatement): QueryError => {
+const inFile = (error: QueryError, { text }: SqlText): QueryError => {
   const { reason } = error
   if (reason._tag !== "Rejected" || reason.position === undefined) return error
   if (placeIn(text, reason.position) !== undefined) return error

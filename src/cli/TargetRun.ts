@@ -11,17 +11,17 @@
  * @internal
  */
 import type { FileSystem, Path } from "effect"
-import { Clock, Effect } from "effect"
+import { Cause, Clock, Effect, Exit } from "effect"
 import { Slots, withSlot } from "../internal/Slots.ts"
 import { unstarted } from "../query/Attempts.ts"
 import type { QueryPool } from "../query/QueryPool.ts"
-import type { UsageError } from "./CliFailure.ts"
 import { QueryFailed } from "./CliFailure.ts"
 import { runOn } from "./DatabaseRun.ts"
 import * as Durations from "./Durations.ts"
 import type { FilePlan } from "./FilePlan.ts"
 import * as FileRun from "./FileRun.ts"
 import type { Target } from "./TargetsFile.ts"
+import type { Finished, Teller } from "./Teller.ts"
 
 /**
  * How a run on one target ended.
@@ -33,7 +33,7 @@ export interface TargetEnd {
   /** `skipped` where the command was stopped before any of its queries began. */
   readonly outcome: "succeeded" | "failed" | "cancelled" | "skipped" | "unreachable"
   /** How many of its queries ended so. */
-  readonly counts: Readonly<Record<FileRun.Finished["report"]["outcome"], number>>
+  readonly counts: Readonly<Record<Finished["report"]["outcome"], number>>
   /** From the start of the target, with the time to connect. */
   readonly millis: number
 }
@@ -45,7 +45,7 @@ export interface TargetEnd {
  */
 export interface TargetsTeller {
   /** A target begins: gives who is to be told of its run. */
-  readonly begun: (name: string) => FileRun.Teller & {
+  readonly begun: (name: string) => Teller & {
     /** It cannot be reached, which is told before its queries are skipped. */
     readonly unreachable: (message: string) => void
   }
@@ -94,7 +94,7 @@ export const run = Effect.fnUntraced(function* (
   filePlan: FilePlan,
   options: Options,
   teller: TargetsTeller
-): Effect.fn.Return<void, QueryFailed | UsageError, FileSystem.FileSystem | Path.Path> {
+): Effect.fn.Return<void, QueryFailed, FileSystem.FileSystem | Path.Path> {
   const { total } = options
   const slots = total === undefined ? undefined : new Slots(total)
   const clock = yield* Clock.Clock
@@ -107,7 +107,7 @@ export const run = Effect.fnUntraced(function* (
     const begunAt = now()
     const told = teller.begun(target.name)
     let isUnreachable = false
-    const ofRun: FileRun.Teller = {
+    const ofRun: Teller = {
       ...told,
       over: (all, report, interrupted) => {
         const counts = { Succeeded: 0, Failed: 0, Cancelled: 0, Skipped: 0 }
@@ -129,18 +129,18 @@ export const run = Effect.fnUntraced(function* (
   }
 
   const begun = new Set<Target>()
+  const bounded = (pool: Pool): Pool =>
+    slots === undefined ? pool : within(pool, new Slots(options.concurrency), slots, clock)
   const runOne = (target: Target) =>
     Effect.suspend(() => {
       begun.add(target)
       const { ofRun, skipped, unreachable } = begin(target)
-      const bounded = (pool: Pool): Pool =>
-        slots === undefined ? pool : within(pool, new Slots(options.concurrency), slots, clock)
-      return runOn(target, filePlan, options, ofRun, bounded).pipe(
+      return Effect.suspend(() => runOn(target, filePlan, options, ofRun, bounded)).pipe(
         Effect.catchTags({
           QueryFailed: () => Effect.void,
           Unreachable: ({ message }) => Effect.sync(() => unreachable(message))
         }),
-        Effect.onInterrupt(() => Effect.sync(() => skipped(true)))
+        Effect.onExit((exit) => Effect.sync(() => skipped(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))))
       )
     })
 

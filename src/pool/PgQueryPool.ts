@@ -17,9 +17,10 @@
  */
 import { PgClient, PgConnection } from "@effect/sql-pg"
 import { Config as EffectConfig, Context, Duration, Effect, Layer, Stream } from "effect"
-import { Reactivity } from "effect/reactivity"
-import { SqlClient, Statement } from "effect/sql"
+import * as Reactivity from "effect/reactivity/Reactivity"
+import * as SqlClient from "effect/sql/SqlClient"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
+import * as Statement from "effect/sql/Statement"
 import type { QueryError } from "../query/QueryError.ts"
 import { ConnectionLost } from "../query/QueryError.ts"
 import type { QueryInfo, Terms } from "../query/QueryPool.ts"
