@@ -17,7 +17,7 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
     "pg-connection-string",
     "node:"
   ],
-  sink: ["src/query/", "src/internal/", "effect", "hyparquet-writer"],
+  sink: ["src/query/", "src/internal/", "effect", "hyparquet-writer", "node:zlib"],
   task: ["src/query/", "src/internal/", "effect", "effect/sql", "effect/sql/"],
   testing: ["src/query/", "src/task/", "src/internal/", "effect"],
   embedded: ["src/query/", "src/internal/", "effect", "node:"],
