@@ -116,21 +116,17 @@ export const listening = (onEvent: Listener | undefined): Effect.Effect<Listener
 
 /**
  * What members of a run, or other things with names, are expected to take, in milliseconds, by the history in the
- * context. `undefined` for one that has no name or was never seen, and for all of them together where nothing is known
- * of any.
+ * context: `undefined` for one that has no name or was never seen. Nothing at all without a history.
  *
  * @internal
  */
-export const estimates = (
-  members: ReadonlyArray<object>
-): Effect.Effect<ReadonlyArray<number | undefined> | undefined> =>
+export const estimates = (members: ReadonlyArray<object>): Effect.Effect<ReadonlyArray<number | undefined>> =>
   Effect.withFiber((fiber) => {
     const history = Context.getOrUndefined(fiber.context, DurationHistory)
-    if (history === undefined) return Effect.undefined
-    return Effect.map(history.recall, (expected) => {
-      const found = members.map((member) =>
+    if (history === undefined) return Effect.succeed([])
+    return Effect.map(history.recall, (expected) =>
+      members.map((member) =>
         Predicate.hasProperty(member, "name") && typeof member.name === "string" ? expected(member.name) : undefined
       )
-      return found.every((millis) => millis === undefined) ? undefined : found
-    })
+    )
   })
