@@ -1,22 +1,17 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, layer } from "@effect/vitest"
-import { Effect, Layer, Path, Result } from "effect"
+import { Effect, Layer, Path } from "effect"
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Query, QueryPool } from "querypool"
 import * as Durations from "../../../src/cli/Durations.ts"
 import type { Facts } from "../../../src/cli/PlanOutput.ts"
 import type { FileQuery } from "../../../src/cli/QueryFiles.ts"
-import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 import * as Learning from "../../../src/query/Learning.ts"
 import { cacheFolder } from "../../support/cacheFolder.ts"
+import { queriesOf } from "../../support/fileQueries.ts"
 import * as Pg from "../../support/Pg.ts"
 import { querypool, run, runJson } from "./Command.ts"
-
-const queriesOf = (text: string): ReadonlyArray<FileQuery> => {
-  const source = Result.getOrThrow(parseSqlFile({ file: "q.sql", defaultName: "q", text }))
-  return source.queries.map((query) => ({ ...query, source }))
-}
 
 const files = Layer.merge(NodeFileSystem.layer, Path.layer)
 

@@ -1,9 +1,9 @@
 import { assert, layer } from "@effect/vitest"
-import { Effect, identity, Result } from "effect"
+import { Effect, identity } from "effect"
 import { planOf } from "../../../src/cli/FilePlan.ts"
 import * as FileRun from "../../../src/cli/FileRun.ts"
-import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 import { shorten } from "../../../src/cli/Table.ts"
+import { queriesOf } from "../../support/fileQueries.ts"
 import * as Pg from "../../support/Pg.ts"
 import { waitUntil } from "../../support/waitUntil.ts"
 import { databaseUrl, documentOf, firstRowsOf, outcomesOf, run, runJson, start } from "./Command.ts"
@@ -477,12 +477,10 @@ layer(Pg.layer("FileRun"), { excludeTestServices: true })("a run of queries from
   it.effect("keeps of each value what is shown of it", () =>
     Effect.gen(function* () {
       const text = "select repeat('x', 1000000) as long, 'short' as short, null as nothing from generate_series(1, 3)"
-      const source = Result.getOrThrow(parseSqlFile({ file: "a.sql", defaultName: "a", text }))
       const lengthsWith = Effect.fnUntraced(function* (keep: FileRun.Options["keep"]) {
         let lengths: ReadonlyArray<ReadonlyArray<number | undefined>> = []
-        const queries = source.queries.map((query) => ({ ...query, source }))
         yield* FileRun.run(
-          yield* planOf(queries, []),
+          yield* planOf(queriesOf(text), []),
           {
             concurrency: 1,
             order: "given",
