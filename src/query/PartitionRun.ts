@@ -8,6 +8,7 @@ import { Effect } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Origin from "./Origin.ts"
+import * as PartName from "./PartName.ts"
 import type { Part, Partition, Planned } from "./PartitionPlan.ts"
 import { TypeId } from "./PartitionPlan.ts"
 import * as Query from "./Query.ts"
@@ -63,8 +64,7 @@ export const planned = (
   partition: Partition<Schema.Constraint>
 ): Effect.Effect<Planned, QueryError, QueryPool.QueryPool> =>
   Effect.suspend(() => {
-    const name = `${partition.name} [plan]`
-    Origin.noteAs(name, partition.name)
+    const name = PartName.plan(partition.name)
     let statement: string | undefined
     const plan = Query.make(
       name,
