@@ -128,9 +128,13 @@ export const estimates = (members: ReadonlyArray<object>): Effect.Effect<Readonl
   Effect.withFiber((fiber) => {
     const history = Context.getOrUndefined(fiber.context, DurationHistory)
     if (history === undefined) return Effect.succeed([])
-    return Effect.map(history.recall, (expected) =>
-      members.map((member) =>
-        Predicate.hasProperty(member, "name") && typeof member.name === "string" ? expected(member.name) : undefined
-      )
-    )
+    return Effect.map(history.recall, (expected) => {
+      // A thousand queries of one name are one question.
+      const known = new Map<string, number | undefined>()
+      return members.map((member) => {
+        if (!Predicate.hasProperty(member, "name") || typeof member.name !== "string") return undefined
+        if (!known.has(member.name)) known.set(member.name, expected(member.name))
+        return known.get(member.name)
+      })
+    })
   })
