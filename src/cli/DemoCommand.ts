@@ -37,13 +37,13 @@ export const demoCommand = Command.make(
   "demo",
   {
     scale: integer("scale", 1, maxScale).pipe(
-      Flag.withDescription("Size of the pgbench tables: 100,000 accounts, 15 MB each (default 10)"),
+      Flag.withDescription("Size: 100,000 accounts and 15 MB for each (default 10)"),
       Flag.withDefault(10)
     ),
     workers: Flag.String("workers").pipe(
       Flag.withMetavar("integers"),
       Flag.filterMap(numbersOfWorkers, () => "integers from 1 to 999 separated by commas, such as 5,3,2"),
-      Flag.withDescription("How many workers to compare with a serial run (default 5,3,2)"),
+      Flag.withDescription("Workers to compare with a serial run (default 5,3,2)"),
       Flag.withDefault([5, 3, 2])
     ),
     json: Flag.Boolean("json").pipe(Flag.withDescription("Print one JSON document"), Flag.withDefault(false))
@@ -70,7 +70,10 @@ export const demoCommand = Command.make(
     )
     yield* Console.log(json ? JSON.stringify(demo, undefined, 2) : render(demo, stdoutScreen()))
   })
-).pipe(Command.withDescription("Run six queries on a throw-away PostgreSQL, serially and by several workers"))
+).pipe(
+  Command.withDescription("Run six queries on a throw-away PostgreSQL, serially and by several workers"),
+  Command.withShortDescription("Run six queries serially and by several workers")
+)
 
 interface Demo {
   readonly postgres: string

@@ -39,7 +39,7 @@ export const runFlags = {
     Flag.optional
   ),
   queueTimeout: durationFlag("queue-timeout").pipe(
-    Flag.withDescription("Time for a query to wait for its turn, and what it needs"),
+    Flag.withDescription("Time for a query to wait for its turn and needs"),
     Flag.optional
   ),
   deadline: durationFlag("deadline").pipe(Flag.withDescription("Time for all queries together"), Flag.optional),

@@ -28,6 +28,9 @@ export const description = `${summary}
   There, a comment that begins with one lower-case word and a colon is a header,
   and an unknown one is refused. Every other comment is prose.
 
+  --select chooses queries by their names or tags, and may be given again for
+  more. What those need is run, too.
+
   A query is retried as a whole, and only where nothing of it is kept, unless it
   is read-only or idempotent.
 
