@@ -77,22 +77,4 @@ describe("the demo", () => {
       assert.deepStrictEqual({ code, stdout }, { code: 130, stdout: "" })
     }).pipe(Effect.scoped)
   )
-
-  it.live("says what it does not take", () =>
-    Effect.gen(function* () {
-      const [scale, workers] = yield* Effect.all(
-        [querypool(["demo", "--scale", "20000"]), querypool(["demo", "--workers", "5,0"])],
-        { concurrency: 2 }
-      )
-      assert.strictEqual(
-        scale.stderr,
-        'querypool: Invalid value for flag --scale: "20000". Expected: an integer from 1 to 19999\n'
-      )
-      assert.match(
-        workers.stderr,
-        /^querypool: Invalid value for flag --workers: "5,0"\. Expected: integers from 1 to 999/
-      )
-      for (const { code, stdout } of [scale, workers]) assert.deepStrictEqual({ code, stdout }, { code: 2, stdout: "" })
-    })
-  )
 })
