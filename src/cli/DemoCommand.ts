@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import { Console, Effect, Option } from "effect"
+import { Console, Data, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import type { SqlError } from "effect/sql/SqlError"
 import { availableParallelism } from "node:os"
@@ -12,11 +12,12 @@ import { EmbeddedPostgres } from "../embedded/EmbeddedPostgres.ts"
 import * as PgQueryPool from "../pool/PgQueryPool.ts"
 import * as Plan from "../query/Plan.ts"
 import * as Query from "../query/Query.ts"
-import type { QueryError } from "../query/QueryError.ts"
+import { QueryError } from "../query/QueryError.ts"
 import * as QueryPool from "../query/QueryPool.ts"
 import type { QueryReport, Report } from "../query/Report.ts"
 import { duration, seconds } from "./Amounts.ts"
 import { UsageError } from "./CliFailure.ts"
+import { messageOf } from "./Failure.ts"
 import { integer } from "./IntegerFlag.ts"
 import { loadPgbench, maxScale } from "./pgbench.ts"
 import { readQueries } from "./QueryFiles.ts"
@@ -75,6 +76,9 @@ export const demoCommand = Command.make(
   Command.withShortDescription("Run six queries serially and by several workers")
 )
 
+/** The throw-away server is not there any more, or its disk is full. */
+class DemoFailed extends Data.TaggedError("DemoFailed")<{ readonly message: string }> {}
+
 interface Demo {
   readonly postgres: string
   readonly cpus: number
@@ -96,7 +100,7 @@ const measure = Effect.fnUntraced(function* (
   workers: ReadonlyArray<number>
 ): Effect.fn.Return<
   Pick<Demo, "queries" | "runs">,
-  QueryError | SqlError | UsageError,
+  DemoFailed | SqlError | UsageError,
   | Effect.Services<ReturnType<typeof loadPgbench>>
   | Effect.Services<ReturnType<typeof readQueries>>
   | QueryPool.QueryPool
@@ -114,7 +118,12 @@ const measure = Effect.fnUntraced(function* (
       const reports: Array<Report> = []
       for (let round = 0; round <= rounds; round++) {
         const report = yield* QueryPool.report(queries, { concurrency })
-        for (const query of report.queries) if (query.outcome !== "Succeeded") return yield* Effect.die(query.error)
+        for (const { error, name } of report.queries) {
+          if (error instanceof QueryError) {
+            return yield* new DemoFailed({ message: `${name} failed: ${messageOf(error)}` })
+          }
+          if (error !== undefined) return yield* Effect.die(error)
+        }
         if (round > 0) reports.push(report)
       }
       return middle(reports, (report) => report.makespanMillis)
