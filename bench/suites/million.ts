@@ -81,7 +81,15 @@ const task = (way: keyof typeof lookupWays, lookups: number, heapMegabytes?: num
 
 const tasksOf = ({ quick }: Effort): ReadonlyArray<Task> => {
   const [many, fewer] = quick ? [5_000, 500] : [1_000_000, 100_000]
-  return [task("querypool", many), task("querypool", fewer), task("bare", many), task("querypool", many, 64)]
+  return [
+    task("querypool", many),
+    task("querypool", fewer),
+    task("bare", many),
+    task("bare", fewer),
+    task("p-map + pg named", many),
+    task("p-map + pg pipeline", many),
+    task("querypool", many, 64)
+  ]
 }
 
 export const million: Suite = {
@@ -90,7 +98,7 @@ export const million: Suite = {
   cases: Effect.fnUntraced(function* (effort) {
     yield* loadAccounts
     return [
-      pipelined(effort.quick ? 5_000 : 200_000),
+      pipelined(effort.quick ? 5_000 : 50_000),
       farAway(effort.quick ? 500 : 20_000),
       ...(yield* spentCases({ tasks: tasksOf(effort), unit: "lookups" }))
     ]

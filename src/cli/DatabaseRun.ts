@@ -50,7 +50,7 @@ export const runOn = (
     // The driver's own limit of 16 MiB fails a query for one large value, and ends its connection.
     maxMessageSize: constants.MAX_STRING_LENGTH
   })
-  const run = Effect.flatMap(options.order === "given" ? Effect.succeed(filePlan) : withEstimates(filePlan), (plan) =>
+  const run = Effect.flatMap(options.order === "given" ? Effect.succeed(filePlan) : estimated(filePlan), (plan) =>
     FileRun.run(plan, options, teller)
   )
   return reach(database, options, teller).pipe(
@@ -61,6 +61,14 @@ export const runOn = (
     Effect.catchTag("SqlError", ({ message }) => Effect.fail(new Unreachable({ message })))
   )
 }
+
+const estimated = (filePlan: FilePlan) =>
+  Effect.flatMap(Durations.estimates(filePlan.queries), (found) =>
+    withEstimates(
+      filePlan,
+      found.map((estimate) => estimate?.millis)
+    )
+  )
 
 /**
  * One connection before anything runs, and one snapshot where the run has one: a server that is not there, or that gives

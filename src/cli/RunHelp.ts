@@ -31,6 +31,9 @@ export const description = `${summary}
   --select chooses queries by their names or tags, and may be given again for
   more. What those need is run, too.
 
+  :name in a query is a parameter: --param name=value binds its value, of which
+  the server finds out the type. It is never part of the SQL.
+
   A query is retried as a whole, and only where nothing of it is kept, unless it
   is read-only or idempotent.
 

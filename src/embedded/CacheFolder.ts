@@ -12,21 +12,20 @@ import { isAbsolute, join } from "node:path"
 /** The folders that are tried, in their order. */
 export const cacheFolders = (): ReadonlyArray<string> => {
   const uid = process.getuid?.()
-  const configured = process.env["XDG_CACHE_HOME"]
-  const usual = uid === 0 ? "/var/cache" : cacheAtHome()
+  const configured = process.env["XDG_CACHE_HOME"] ?? ""
+  const usual = uid === 0 ? "/var/cache" : join(home(), ".cache")
   return [
-    ...(configured !== undefined && isAbsolute(configured) ? [join(configured, "querypool")] : []),
-    ...(usual === undefined ? [] : [join(usual, "querypool")]),
+    ...[configured, usual].filter(isAbsolute).map((folder) => join(folder, "querypool")),
     join(tmpdir(), `querypool-cache-${uid ?? ""}`)
   ]
 }
 
-/** Without HOME, a user that the system has no name for has none. */
-const cacheAtHome = (): string | undefined => {
+/** Empty where there is none: node throws for a user whom the system does not know, as in many a container. */
+const home = (): string => {
   try {
-    return join(homedir(), ".cache")
+    return homedir()
   } catch {
-    return undefined
+    return ""
   }
 }
 

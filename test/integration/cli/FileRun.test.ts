@@ -247,6 +247,25 @@ layer(Pg.layer("FileRun"), { excludeTestServices: true })("a run of queries from
       })
   )
 
+  it.effect("plans a query in parts again, as often as its header says, when that has lost its connection", () =>
+    Effect.gen(function* () {
+      const { observer } = yield* Pg.Pg
+      yield* observer.hold(4)
+      const url = yield* databaseUrl
+      const sql =
+        "-- partition: column=name parts=2\n-- retry: 1\n" +
+        "select 'n' || id as name from account cross join (select pg_advisory_xact_lock_shared(4)) as gate"
+      const running = yield* start(["run", "-", "--json"], { stdin: sql, env: { DATABASE_URL: url } })
+      const isAtGate = ({ wait }: Pg.Backend) => wait === "Lock:advisory"
+      const { pid } = yield* observer.seen("the plan waits", isAtGate)
+      yield* observer.terminate(pid)
+      yield* observer.seen("it waits again", (backend) => isAtGate(backend) && backend.pid !== pid)
+      yield* observer.release(4)
+      const ended = yield* running.ended
+      assert.deepInclude(documentOf(ended).queries[0], { outcome: "succeeded", rowCount: 1_000, parts: 2 })
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("keeps every other result when one fails, and tells them in the order given", () =>
     Effect.gen(function* () {
       const { observer } = yield* Pg.Pg

@@ -49,15 +49,15 @@ const reasonOf = (exit: Exit.Exit<unknown, QueryError.QueryError>) =>
 const statistics = Effect.flatMap(PgQueryPool.Statistics, ({ get }) => get)
 
 layer(Pg.layer("PgPipeline"), { excludeTestServices: true })("the pipelined lane", (it) => {
-  it.effect("gives each of 5,000 queries its own answer, all over one connection", () =>
+  it.effect("gives each of 5,000 queries its own answer, all over two connections", () =>
     Effect.gen(function* () {
       const rows = yield* QueryPool.all(many(5_000), { concurrency: 200 })
       assert.deepStrictEqual(
         rows.map(({ n }) => n),
         rows.map((_, index) => index)
       )
-      assert.strictEqual(new Set(rows.map(({ pid }) => pid)).size, 1)
-      assert.strictEqual((yield* statistics).opened, 1)
+      assert.strictEqual(new Set(rows.map(({ pid }) => pid)).size, 2)
+      assert.strictEqual((yield* statistics).opened, 2)
     }).pipe(Effect.provide(Pg.pool()))
   )
 
@@ -306,7 +306,7 @@ layer(Pg.layer("PgPipeline"), { excludeTestServices: true })("the pipelined lane
         const ends = (yield* Effect.forEach(fibers, Fiber.join)).map(reasonOf)
         assert.strictEqual(ends.filter((end) => end === "Succeeded").length, 265)
         assert.strictEqual(ends.filter((end) => end === "QueueFull").length, 35)
-      }).pipe(Effect.provide(Pg.pool({ queueLimit: 10 })))
+      }).pipe(Effect.provide(Pg.pool({ queueLimit: 10, pipelinedConnections: 1 })))
     )
 
     it.effect("gives every place back after any number of interruptions", () =>

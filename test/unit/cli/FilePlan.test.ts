@@ -1,13 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import { planOf, withEstimates } from "../../../src/cli/FilePlan.ts"
 import type { FileQuery } from "../../../src/cli/QueryFiles.ts"
-import { Estimates } from "../../../src/query/Members.ts"
-import { queriesOf as queriesOfFile } from "../../support/fileRuns.ts"
+import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 
 /** The queries of files, by name and text. */
 const queriesOf = (files: Readonly<Record<string, string>>): ReadonlyArray<FileQuery> =>
-  Object.entries(files).flatMap(([name, text]) => queriesOfFile(text, name, `q/${name}.sql`))
+  Object.entries(files).flatMap(([name, text]) => {
+    const source = Result.getOrThrow(parseSqlFile({ file: `q/${name}.sql`, defaultName: name, text }))
+    return source.queries.map((query) => ({ ...query, source }))
+  })
 
 const namesOf = (queries: ReadonlyArray<FileQuery>) => queries.map(({ name }) => name)
 
@@ -124,10 +126,8 @@ describe("estimates", () => {
   it.effect("become the durations of the plan, and change nothing where there are none", () =>
     Effect.gen(function* () {
       const made = yield* planOf(queriesOf(daily), ["daily/*"])
-      assert.deepStrictEqual(yield* withEstimates(made), made)
-      const { plan } = yield* Effect.provideService(withEstimates(made), Estimates, (queries) =>
-        Effect.succeed(queries.map((_, index) => (index === 0 ? 30 : undefined)))
-      )
+      assert.deepStrictEqual(yield* withEstimates(made, []), made)
+      const { plan } = yield* withEstimates(made, [30, undefined])
       assert.deepStrictEqual(
         plan.nodes.map(({ expected, remaining }) => [expected, remaining]),
         [

@@ -1,22 +1,47 @@
-import { syncBuiltinESMExports } from "node:module"
-import os, { tmpdir } from "node:os"
-import { afterEach, assert, describe, it, vi } from "vitest"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterEach, assert, beforeEach, describe, it, vi } from "vitest"
 import { cacheFolders } from "../../../src/embedded/CacheFolder.ts"
 
-afterEach(() => {
-  vi.restoreAllMocks()
-  syncBuiltinESMExports()
-  vi.unstubAllEnvs()
-})
+const os = vi.hoisted(() => ({ homedir: (): string => "" }))
 
-describe("the folder for what can be made again", () => {
-  it("is among the temporary files for a user that the system has neither a name nor a home for", () => {
+vi.mock(import("node:os"), async (original) => ({ ...(await original()), homedir: () => os.homedir() }))
+
+const temporary = join(tmpdir(), "querypool-cache-1000")
+
+describe("the folders for what can be made again", () => {
+  beforeEach(() => {
     vi.stubEnv("XDG_CACHE_HOME", undefined)
-    vi.spyOn(process, "getuid").mockReturnValue(12_345)
-    vi.spyOn(os, "homedir").mockImplementation(() => {
-      throw new Error("uv_os_homedir returned ENOENT")
-    })
-    syncBuiltinESMExports()
-    assert.deepStrictEqual(cacheFolders(), [`${tmpdir()}/querypool-cache-12345`])
+    vi.spyOn(process, "getuid").mockReturnValue(1000)
+    os.homedir = () => "/home/me"
+  })
+
+  afterEach(() => {
+    vi.unstubAllEnvs()
+    vi.restoreAllMocks()
+  })
+
+  it("are the configured one, the usual one, and one among the temporary files", () => {
+    assert.deepStrictEqual(cacheFolders(), ["/home/me/.cache/querypool", temporary])
+    vi.stubEnv("XDG_CACHE_HOME", "/cache")
+    assert.deepStrictEqual(cacheFolders(), ["/cache/querypool", "/home/me/.cache/querypool", temporary])
+  })
+
+  it("are never below the folder where the program was started", () => {
+    vi.stubEnv("XDG_CACHE_HOME", "cache")
+    os.homedir = () => ""
+    assert.deepStrictEqual(cacheFolders(), [temporary])
+  })
+
+  it("are there also for a user without a home", () => {
+    os.homedir = () => {
+      throw new Error("uv_os_homedir returned ENOENT (no such file or directory)")
+    }
+    assert.deepStrictEqual(cacheFolders(), [temporary])
+  })
+
+  it("are the system's for root, whatever home sudo keeps", () => {
+    vi.spyOn(process, "getuid").mockReturnValue(0)
+    assert.deepStrictEqual(cacheFolders(), ["/var/cache/querypool", join(tmpdir(), "querypool-cache-0")])
   })
 })
