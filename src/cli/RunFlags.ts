@@ -16,7 +16,7 @@ import type { Defaults } from "./QueryOptions.ts"
 export const runFlags = {
   param: Flag.String("param").pipe(
     Flag.withMetavar("name=value"),
-    Flag.withDescription("The value of :name in the queries (repeat for more)"),
+    Flag.withDescription("Value of :name in queries (repeat for more)"),
     Flag.atLeast(0)
   ),
   onError: Flag.Literals("on-error", ["continue", "stop"]).pipe(
