@@ -46,7 +46,7 @@ const sayWhy = (cause: Cause.Cause<unknown>) => {
  *
  * @internal
  */
-export const program = Command.run(querypool, { version }).pipe(
+export const program: Effect.Effect<void, unknown, Command.Environment> = Command.run(querypool, { version }).pipe(
   Effect.tapCause(sayWhy),
   Effect.provide(
     Layer.mergeAll(
