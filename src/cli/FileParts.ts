@@ -58,7 +58,9 @@ export const inParts = (result: FileResult, options: Defaults & Kept) => {
           (sql, unit) => {
             Object.assign(own, nothing())
             whole.runs(index, unit)
-            return runStatement(sql, unit, own, statement, options, part.text)
+            return Effect.map(runStatement(sql, unit, own, statement, options, part.text), () => {
+              keepFirst(parts, options.maxRows)
+            })
           },
           how
         )
@@ -70,7 +72,7 @@ export const inParts = (result: FileResult, options: Defaults & Kept) => {
       const onEvent = (event: QueryEvent): void => whole.happened(event)
       const ofRun = { concurrency: run.concurrency, deadline: limit?.left, onEvent, retry }
       return forEachPart(cut, ofRun, runPart, onPlanned).pipe(
-        Effect.map(() => whole.gave(result, parts, options.maxRows)),
+        Effect.map(() => whole.gave(result, parts)),
         Effect.mapError((error) => (limit === undefined ? error : limit.named(error))),
         Effect.ensuring(Effect.sync(() => whole.over()))
       )
@@ -129,9 +131,9 @@ class Whole {
     if (event._tag === "CancelEnded" && isWorse(event, this.cancelEnd)) this.cancelEnd = event
   }
 
-  gave(result: FileResult, parts: ReadonlyArray<FileResult>, maxRows: number): void {
+  gave(result: FileResult, parts: ReadonlyArray<FileResult>): void {
     result.columns = parts[0]?.columns
-    result.rows = parts.flatMap(({ rows }) => rows).slice(0, maxRows)
+    result.rows = parts.flatMap(({ rows }) => rows)
     result.rowCount = parts.reduce((sum, { rowCount }) => sum + rowCount, 0)
     result.resultSets = 1
     result.command = `SELECT ${result.rowCount}`
@@ -140,6 +142,21 @@ class Whole {
   over(): void {
     if (this.cancelEnd !== undefined) this.onCancelled?.(this.cancelEnd)
   }
+}
+
+/**
+ * Keeps no more rows than are shown, though parts end in any order: of a part those for which there is room behind all
+ * that are known to come before.
+ *
+ * @internal
+ */
+export const keepFirst = (parts: ReadonlyArray<Pick<FileResult, "rows">>, maxRows: number): void => {
+  let room = maxRows
+  // Passes over parts that have not begun.
+  parts.forEach((part) => {
+    part.rows = part.rows.slice(0, room)
+    room -= part.rows.length
+  })
 }
 
 /** Ends of a cancel, the worst first. */

@@ -105,11 +105,8 @@ const refuse = (name: string, why: string): Effect.Effect<never, QueryError> => 
   return Effect.fail(Attempts.unstarted({ name, origin: Origin.of(name) }, reason))
 }
 
-const partName = (name: string, index: number, count: number): string => {
-  const part = `${name} [${index + 1}/${count}]`
-  Origin.noteAs(part, name)
-  return part
-}
+/** As `Origin.of` knows it. */
+const partName = (name: string, index: number, count: number): string => `${name} [${index + 1}/${count}]`
 
 /** The rows of a part, or what `each` makes of them. */
 const textFor = (

@@ -15,6 +15,8 @@ const isAtGate = ({ wait }: Pg.Backend) => wait === "Lock:advisory"
 
 const write = (name: string) => `insert into seen (name) values ('${name}')`
 
+const isAtGate = ({ wait }: Pg.Backend) => wait === "Lock:advisory"
+
 layer(Pg.layer("FileRun"), { excludeTestServices: true })("a run of queries from files", (it) => {
   it.effect("gives each query a clean session, whatever the one before did to it", () =>
     Effect.gen(function* () {
