@@ -58,33 +58,4 @@ describe("querypool plan", () => {
       ])
     })
   )
-
-  it.live("refuses what `run` would refuse, by one message, with exit code 2", () =>
-    Effect.forEach(
-      [
-        [["plan"], "", "No queries given. Name .sql files or folders, or - for standard input"],
-        [
-          ["plan", "-"],
-          "-- name: a\n-- needs: b\nselect 1;\n-- name: b\n-- needs: a\nselect 1",
-          "Queries need each other in a circle, so none of them can start. Remove one of these needs:\n" +
-            "  <stdin>:2: a needs b\n  <stdin>:5: b needs a"
-        ],
-        [
-          ["plan", "-", "--select", "x"],
-          dailySql,
-          '--select "x": no query has such a name. There are: report, users, orders, load, vacuum'
-        ],
-        [
-          ["plan", "-", "--json", "--mermaid"],
-          dailySql,
-          "--json and --mermaid print two different things. Give one of them"
-        ]
-      ] satisfies ReadonlyArray<readonly [ReadonlyArray<string>, string, string]>,
-      ([args, stdin, message]) =>
-        Effect.map(querypool(args, { stdin }), (ended) =>
-          assert.deepStrictEqual(ended, { code: 2, stdout: "", stderr: `querypool: ${message}\n` })
-        ),
-      { concurrency: 2, discard: true }
-    )
-  )
 })
