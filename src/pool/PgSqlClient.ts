@@ -18,6 +18,7 @@ import { SqlError, UnknownError } from "effect/sql/SqlError"
 import type { Fate, TransactionId } from "./PgLostCommit.ts"
 import type { TransactionKey } from "./PgSession.ts"
 import { PgSession } from "./PgSession.ts"
+import { clientRollback } from "./PgTurns.ts"
 
 let count = 0
 
@@ -107,6 +108,7 @@ export const make = Effect.fnUntraced(function* (options: {
     transactionService: options.transaction,
     // A unit may drop the driver's prepared statements, and must still be able to roll back.
     prepareTransactionControls: false,
+    rollback: clientRollback,
     releaseSavepoint: (name) => `RELEASE SAVEPOINT ${name}`,
     commit: (connection) =>
       connection instanceof PgSession

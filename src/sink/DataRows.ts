@@ -22,6 +22,10 @@
  * @internal
  */
 
+import { int32 } from "../internal/int32.ts"
+
+export { int32 } from "../internal/int32.ts"
+
 /** The type of a DataRow message. @internal */
 export const dataRow = 0x44
 
@@ -33,15 +37,6 @@ export const lengthBytes = 4
 
 /** The length that says NULL. @internal */
 export const nullLength = -1
-
-/**
- * A big-endian int32. `readInt32BE` checks its argument each time, which is a third of a loop over short values.
- *
- * @internal
- */
-export const int32 = (bytes: Uint8Array, at: number): number =>
-  // What is not there reads as 0 in bit arithmetic; whoever calls knows that the message is whole.
-  ((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)
 
 /**
  * Where the row that begins at `at` ends.

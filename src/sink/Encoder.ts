@@ -11,21 +11,10 @@
  * @since 0.1.0
  */
 import type { Effect } from "effect"
+import type { Column } from "../query/RowReceiver.ts"
 import type { SinkError } from "./SinkError.ts"
 
-/**
- * A column of a result as the server describes it.
- *
- * @since 0.1.0
- */
-export interface Column {
-  /** Unique within its result: the second `a` is `a_2`. */
-  readonly name: string
-  /** The OID of its type. */
-  readonly typeOid: number
-  /** What the type is narrowed by, such as the precision and scale of a numeric; -1 where it is not. */
-  readonly typeModifier: number
-}
+export type { Column } from "../query/RowReceiver.ts"
 
 /**
  * Makes the bytes of one file.

@@ -34,7 +34,7 @@ export interface ParquetOptions {
   readonly compression?: "snappy" | "zstd" | "none" | undefined
   /**
    * The most rows of a row group, by which readers skip and share work. Default: 20,480. More are better for readers of
-   * large files, take more memory, and stop the process for longer: 10 µs for a row of eight columns.
+   * large files, take more memory, and stop the process for longer: 4 µs a row of eight columns, 80 ms by default.
    */
   readonly rowGroupRows?: number | undefined
   /** Whether a value that the column's type cannot hold is a failure, or is left out. Default: `"fail"`. */

@@ -57,13 +57,17 @@ export class NoFolder extends Schema.TaggedError<NoFolder>("querypool/sink/SinkE
 }
 
 /**
- * Where the file is to be, there is a folder (`EISDIR`).
+ * Where the file is to be, there is something that is no file, such as a folder or a device.
  *
  * @since 0.1.0
  */
-export class IsFolder extends Schema.TaggedError<IsFolder>("querypool/sink/SinkError/IsFolder")("IsFolder", {}) {
+export class NotAFile extends Schema.TaggedError<NotAFile>("querypool/sink/SinkError/NotAFile")("NotAFile", {
+  is: Schema.Literals(["folder", "other"])
+}) {
   override get message(): string {
-    return "that is a folder: name a file in it"
+    return this.is === "folder"
+      ? "that is a folder: name a file in it"
+      : "that is no file, and would be replaced by one: choose another name"
   }
 }
 
@@ -95,6 +99,17 @@ export class NotEncodable extends Schema.TaggedError<NotEncodable>("querypool/si
 ) {}
 
 /**
+ * The statement gives no rows, so that there is nothing to make a file of. It has been carried out.
+ *
+ * @since 0.1.0
+ */
+export class NoResult extends Schema.TaggedError<NoResult>("querypool/sink/SinkError/NoResult")("NoResult", {}) {
+  override get message(): string {
+    return "the statement gives no rows: use a select, or a returning"
+  }
+}
+
+/**
  * The format needs a package that is not installed.
  *
  * @since 0.1.0
@@ -117,9 +132,10 @@ export const SinkErrorReason = Schema.Union([
   DiskFull,
   NotWritable,
   NoFolder,
-  IsFolder,
+  NotAFile,
   WriteFailed,
   NotEncodable,
+  NoResult,
   PackageMissing
 ])
 
