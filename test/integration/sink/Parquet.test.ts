@@ -11,6 +11,7 @@ import {
 import type { DuckDBValue } from "@duckdb/node-api"
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
+import { parquetReadObjects } from "hyparquet"
 import * as Parquet from "../../../src/sink/Parquet.ts"
 import { duckdb } from "../../support/duckdb.ts"
 import * as Pg from "../../support/Pg.ts"
@@ -157,7 +158,7 @@ layer(Pg.layer("parquet"), { excludeTestServices: true })("Parquet", (it) => {
       const server = yield* reader(url)
       const duck = yield* duckdb
       const rows = yield* Effect.promise(() =>
-        server.read(`select i, i::int8 * 1000003 as wide, (i % 1000)::numeric(9, 2) / 100 as d, 'state ' || i % 7 as few,
+        server.read(`select i, i::int8 * 1000003 as wide, ((i % 1000)::numeric / 100)::numeric(9, 2) as d, 'state ' || i % 7 as few,
           'text ' || i as many, case when i % 3 = 0 then null else i end as gaps, null::text as nothing,
           timestamptz '2020-01-01 00:00:00+00' + i * interval '1 minute' as moment, i % 2 = 0 as even
           from generate_series(0, 9999) i`)
@@ -176,6 +177,21 @@ layer(Pg.layer("parquet"), { excludeTestServices: true })("Parquet", (it) => {
             or nothing is not null or even <> (t.i % 2 = 0)
             or epoch_us(moment) <> epoch_us(timestamptz '2020-01-01 00:00:00+00') + t.i::bigint * 60000000`),
         [[0]]
+      )
+      const other = yield* Effect.promise(() => parquetReadObjects({ file: Uint8Array.from(file).buffer }))
+      assert.deepStrictEqual(
+        other,
+        Array.from({ length: 10_000 }, (_, i) => ({
+          i,
+          wide: BigInt(i) * 1_000_003n,
+          d: (i % 1000) / 100,
+          few: `state ${i % 7}`,
+          many: `text ${i}`,
+          gaps: i % 3 === 0 ? null : i,
+          nothing: null,
+          moment: new Date(Date.UTC(2020, 0, 1, 0, i)),
+          even: i % 2 === 0
+        }))
       )
       // Readers skip row groups by their bounds: the row that is looked for is in one of them.
       assert.deepStrictEqual(
