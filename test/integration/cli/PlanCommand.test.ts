@@ -1,33 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Facts } from "../../../src/cli/PlanOutput.ts"
+import { dailySql } from "../../support/fileQueries.ts"
 import { querypool } from "./Command.ts"
-
-const sql = `
-  -- name: report
-  -- needs: users, orders
-  select nothing at all;
-  -- name: users
-  -- needs: load
-  select 1;
-  -- name: orders
-  -- needs: load
-  select 1;
-  -- name: load
-  -- tag: team=data
-  select 1;
-  -- name: vacuum
-  vacuum;`
 
 describe("querypool plan", () => {
   it.live("shows without a database in which order the queries would run", () =>
     Effect.gen(function* () {
       const [table, json, picture, coloured] = yield* Effect.all(
         [
-          querypool(["plan", "-", "--concurrency", "2"], { stdin: sql }),
-          querypool(["plan", "-", "--json", "-c", "1", "--select", "orders"], { stdin: sql }),
-          querypool(["plan", "-", "--mermaid"], { stdin: sql }),
-          querypool(["plan", "-"], { stdin: sql, env: { FORCE_COLOR: "1" } })
+          querypool(["plan", "-", "--concurrency", "2"], { stdin: dailySql }),
+          querypool(["plan", "-", "--json", "-c", "1", "--select", "orders"], { stdin: dailySql }),
+          querypool(["plan", "-", "--mermaid"], { stdin: dailySql }),
+          querypool(["plan", "-"], { stdin: dailySql, env: { FORCE_COLOR: "1" } })
         ],
         { concurrency: 2 }
       )
