@@ -6,6 +6,7 @@
 export * as Outcome from "./query/Outcome.ts"
 export * as Partition from "./query/Partition.ts"
 export * as Plan from "./query/Plan.ts"
+export * as Progress from "./query/Progress.ts"
 export * as Query from "./query/Query.ts"
 export * as QueryError from "./query/QueryError.ts"
 export * as QueryEvent from "./query/QueryEvent.ts"

@@ -24,15 +24,17 @@ import type { QueryInfo, Unit } from "../query/QueryPool.ts"
 import type { RowReceiver } from "../query/RowReceiver.ts"
 import * as PgCopy from "./PgCopy.ts"
 import { isAnswered, isConnectionGone, outcomeOf, StreamOpen } from "./PgErrors.ts"
+import { PgArrivals } from "./PgArrivals.ts"
 import { PgLedger } from "./PgLedger.ts"
 import type { TransactionId } from "./PgLostCommit.ts"
 import { readId } from "./PgLostCommit.ts"
+import { rejection } from "./PgRefusal.ts"
 import type { Verdict } from "./PgResidue.ts"
 import { verdictOf } from "./PgResidue.ts"
 import { reset } from "./PgReset.ts"
 import type { PgSnapshot } from "./PgSnapshot.ts"
 import { beginReading } from "./PgSnapshot.ts"
-import { outside, PgTurns } from "./PgTurns.ts"
+import { clientRollback, outside, PgTurns } from "./PgTurns.ts"
 import type { ServerConnection } from "./ServerConnection.ts"
 
 type TransformRows = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
@@ -83,12 +85,14 @@ export class PgSession implements SqlConnection, Unit {
   /** Whether a COMMIT whose answer is lost is to be looked up: the unit could be tried again then. */
   looksUp = false
   committing = false
-  rows = 0
   columns: Unit["columns"]
   command: string | undefined
   onNotice: Unit["onNotice"]
   onCancelled: Unit["onCancelled"]
   private readonly transaction: TransactionKey
+  /** Rows that the driver has given. */
+  private received = 0
+  private arrivals: PgArrivals | undefined
   /** What the statements so far may have left behind. */
   private dirty = false
   private unfit = false
@@ -112,6 +116,14 @@ export class PgSession implements SqlConnection, Unit {
     this.connection = connection
     this.transaction = transaction
     connection.observed.session = this
+  }
+
+  get rows(): number {
+    return this.received + (this.arrivals?.rows ?? 0)
+  }
+
+  countArriving(): void {
+    this.arrivals ??= new PgArrivals(this.connection)
   }
 
   onColumns(columns: NonNullable<Unit["columns"]>): void {
@@ -227,8 +239,7 @@ export class PgSession implements SqlConnection, Unit {
   private refused({ ends }: Verdict): Effect.Effect<never, SqlError> | undefined {
     if (!this.reading || !ends) return undefined
     const message = "a query that sees the snapshot of its run is one transaction, and cannot end it"
-    const cause = Object.assign(new Error(message), { hint: "leave COMMIT and ROLLBACK out" })
-    return Effect.fail(new SqlError({ reason: new UnknownError({ cause, message, operation: "query" }) }))
+    return Effect.fail(rejection(message, "leave COMMIT and ROLLBACK out"))
   }
 
   /** One statement, from the check that it may run to the count of its rows. */
@@ -244,12 +255,15 @@ export class PgSession implements SqlConnection, Unit {
         const refused = this.refusal() ?? (control ? undefined : this.refused(verdictOf(sql)))
         if (refused !== undefined) return refused
         sent = this.sending(sql, control)
+        this.arrivals?.begin()
         return statement(this.connection.pg)
       }
       // The end is in place before the beginning: an interruption may come between any two steps.
       return Effect.onExitPrimitive(control ? Effect.suspend(send) : this.inTurn(send), (exit) => {
         if (sent !== undefined) this.ended(sent, exit)
-        if (exit._tag === "Success") this.rows += rowCount(exit.value)
+        const rows = exit._tag === "Success" ? rowCount(exit.value) : 0
+        this.received += rows
+        this.arrivals?.given(rows, this.turns.idle)
         return undefined
       })
     })
@@ -274,8 +288,9 @@ export class PgSession implements SqlConnection, Unit {
   }
 
   copyRows(sql: string, params: ReadonlyArray<unknown>, receiver: RowReceiver) {
+    // Arriving rows are counted above the tap, where these do not come by.
     const counted = (rows: number): void => {
-      this.rows += rows
+      this.received += rows
     }
     const columns: RowReceiver["columns"] = (described, flow) => {
       this.columns = described
@@ -315,7 +330,7 @@ export class PgSession implements SqlConnection, Unit {
     transformRows: TransformRows
   ): Effect.Effect<ReadonlyArray<unknown>, SqlError> {
     if (params.length === 0) {
-      if (sql === "ROLLBACK") return this.rollback
+      if (sql === clientRollback) return this.rollback
       if (this.beginning && begin.test(sql)) {
         this.beginning = false
         return Effect.as(this.result(sql, [], false, true), [])
@@ -415,7 +430,7 @@ export class PgSession implements SqlConnection, Unit {
         })
         const rows = this.connection.pg.stream(sql, params).pipe(
           Stream.mapArray((rows) => {
-            this.rows += rows.length
+            this.received += rows.length
             return transformRows === undefined ? rows : (transformRows(rows) as typeof rows)
           }),
           Stream.onEnd(

@@ -102,6 +102,13 @@ export class ServerConnection {
     return this.retired ?? (now >= this.expiresAt ? "expired" : undefined)
   }
 
+  /** Shows what the server sends, before the driver gets it. Gives what ends that. */
+  onBytes(f: (chunk: Buffer) => void): () => void {
+    const { main } = this.sockets
+    main.prependListener("data", f)
+    return () => main.off("data", f)
+  }
+
   onBroken(f: () => void): void {
     this.sockets.main.once("close", f)
   }
