@@ -30,11 +30,14 @@ import type { CsvOptions } from "./Csv.ts"
 import type { Format } from "./Encoder.ts"
 import { Intake } from "./Intake.ts"
 import * as Json from "./Json.ts"
+import type { ParquetOptions } from "./Parquet.ts"
+import * as Parquet from "./Parquet.ts"
 import * as SinkFile from "./SinkFile.ts"
 import { NoResult, SinkError } from "./SinkError.ts"
 
 export type { CsvOptions } from "./Csv.ts"
 export type { Column, Encoder, Format } from "./Encoder.ts"
+export type { ParquetOptions } from "./Parquet.ts"
 
 /**
  * CSV that PostgreSQL's own `COPY … FROM … (FORMAT csv, HEADER true)` reads equal values back from, unless the options
@@ -58,12 +61,21 @@ export const ndjson: Format = Json.ndjson
  */
 export const json: Format = Json.json
 
+/**
+ * Parquet, whose types are those of the database as far as it has them. Needs the package `hyparquet-writer`, which is
+ * loaded with the first file. Throws a `RangeError` for an option that is none.
+ *
+ * @since 0.1.0
+ */
+export const parquet: (options?: ParquetOptions) => Format = Parquet.make
+
 /** Of a path, by its ending. */
 const formats = new Map<string, Format>([
   ["csv", csv()],
   ["ndjson", ndjson],
   ["jsonl", ndjson],
-  ["json", json]
+  ["json", json],
+  ["parquet", parquet()]
 ])
 
 const formatOf = (path: string): Format => {
@@ -84,7 +96,7 @@ export interface File {
   readonly statement: (sql: SqlClient) => Query.Sql
   /** Where the file is to be, in a folder that is there. A file that is there is replaced. */
   readonly path: string
-  /** How the rows are written. Default: as the path's ending says: `.csv`, `.json`, `.ndjson` or `.jsonl`. */
+  /** How the rows are written. Default: as the path ends, `.csv`, `.json`, `.ndjson`, `.jsonl` or `.parquet`. */
   readonly format?: Format | undefined
 }
 
