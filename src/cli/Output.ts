@@ -21,6 +21,8 @@ export interface Output {
   readonly stderr: Screen
   /** Said before the names of queries on standard error, where a run is one of many. */
   readonly target?: string | undefined
+  /** Whether rows go to files, so that none are shown. */
+  readonly toFiles?: boolean | undefined
 }
 
 /**

@@ -13,6 +13,8 @@ import { runOn } from "./DatabaseRun.ts"
 import { planOf } from "./FilePlan.ts"
 import type * as FileRun from "./FileRun.ts"
 import { ofProcess } from "./Output.ts"
+import { outFlags, whereOf } from "./OutFlags.ts"
+import { outFolders } from "./OutFolder.ts"
 import { keptFor, outputFlags } from "./OutputFlags.ts"
 import { checkPlace, placeFlags } from "./PlaceFlags.ts"
 import { planFlags } from "./PlanFlags.ts"
@@ -32,7 +34,7 @@ import { follow } from "./UnderWay.ts"
 /** @internal */
 export const runCommand = Command.make(
   "run",
-  { ...planFlags, ...placeFlags, ...runFlags, ...outputFlags },
+  { ...planFlags, ...placeFlags, ...runFlags, ...outputFlags, ...outFlags },
   Effect.fnUntraced(function* (input) {
     const { embedded, json, quiet, targets, total, url } = input
     yield* checkPlace(input)
@@ -41,21 +43,26 @@ export const runCommand = Command.make(
     const queries = yield* withParameters(selected.queries, yield* readValues(input.param))
     const filePlan = { ...selected, queries }
     yield* checkModes(filePlan.queries, how)
-    const output = yield* ofProcess
+    const where = yield* whereOf(input)
+    const output = { ...(yield* ofProcess), toFiles: where !== undefined }
     const options: FileRun.Options = {
       ...how,
       ...keptFor(input, output),
       concurrency: Math.min(input.concurrency, atOnce(filePlan.queries)),
       order: input.order
     }
+    const outs = where === undefined ? undefined : yield* outFolders(where, filePlan.queries)
     if (Option.isSome(targets)) {
       const teller = followed((json ? targetsForPrograms : targetsForPeople)(output, quiet))
       const found = yield* readTargets(targets.value, process.env)
-      return yield* TargetRun.run(found, filePlan, { ...options, total: Option.getOrUndefined(total) }, teller)
+      const ofTargets = yield* outs?.ofTargets(found, targets.value) ?? Effect.undefined
+      const ofAll = { ...options, total: Option.getOrUndefined(total), outOf: ofTargets }
+      return yield* TargetRun.run(found, filePlan, ofAll, teller)
     }
     const teller = tellAll({ happened: follow() }, (json ? forPrograms : forPeople)(output, quiet))
+    const out = yield* outs?.ofRun ?? Effect.undefined
     const run = (database: Database) =>
-      Effect.catchTag(runOn(database, filePlan, options, teller), "Unreachable", ({ message }) =>
+      Effect.catchTag(runOn(database, filePlan, { ...options, out }, teller), "Unreachable", ({ message }) =>
         Effect.fail(new UsageError({ message }))
       )
     if (embedded) {
