@@ -313,7 +313,7 @@ layer(Pg.layer("PgCopy"), { excludeTestServices: true })("rows as bytes", (it) =
           yield* Fiber.interrupt(run)
           assert.strictEqual(collector.bytes, bytes)
           const ended = events.find((event) => event._tag === "CancelEnded")
-          assert.isTrue(ended?._tag === "CancelEnded" && (ended.how === "idle" || ended.how === "gone"))
+          assert.isTrue(ended?._tag === "CancelEnded" && ended.how === "idle")
           assert.isFalse(
             (yield* observer.backends).some((backend) => backend.pid === pid && backend.state === "active")
           )
@@ -322,6 +322,28 @@ layer(Pg.layer("PgCopy"), { excludeTestServices: true })("rows as bytes", (it) =
         }).pipe(Effect.provide(Pg.pool({ maxConnections: 1, ...config }, (url) => void (url.search = query))))
       )
     }
+
+    it.effect("make the server wait also where NOTICEs come between them", () =>
+      Effect.gen(function* () {
+        const { observer } = yield* Pg.Pg
+        const collector = new Collector(({ flow }) => flow?.pause())
+        const notices = Query.make("notices", (client, unit) =>
+          Effect.gen(function* () {
+            yield* client`create function pg_temp.told(n int) returns int language plpgsql as
+              'begin raise notice ''at %'', n; return n; end'`
+            return yield* unit.copyRows(
+              "select pg_temp.told(i), repeat('x', 1000) from generate_series(1, 2000000) as i",
+              [],
+              collector
+            )
+          })
+        )
+        const fiber = yield* Effect.forkChild(notices)
+        yield* observer.seen("the server waits for its client", ({ wait }) => wait === "Client:ClientWrite")
+        assert.isBelow(collector.bytes, 1_000_000)
+        yield* Fiber.interrupt(fiber)
+      }).pipe(text)
+    )
 
     it.effect("are timed out", () =>
       Effect.gen(function* () {
@@ -363,7 +385,7 @@ layer(Pg.layer("PgCopy"), { excludeTestServices: true })("rows as bytes", (it) =
           const fiber = yield* Effect.forkDetach(Effect.exit(copied("left", endless, collector)))
           yield* observer.seen("the server waits", ({ wait }) => wait === "Client:ClientWrite")
           return fiber
-        }).pipe(Effect.provide(Pg.pool({ maxConnections: 1, drainTimeout: "50 millis" })))
+        }).pipe(Effect.provide(Pg.pool({ maxConnections: 1, drainTimeout: "50 millis", cancelGrace: "1 minute" })))
         const fiber = yield* scoped
         const exit = yield* Fiber.join(fiber)
         assert.isTrue(Exit.isFailure(exit))
