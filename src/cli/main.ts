@@ -9,6 +9,7 @@ import { Cause, Console, Effect, Exit, Layer, Logger, Runtime } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import { exitCode, QueryFailed, sayable } from "./CliFailure.ts"
 import { demoCommand } from "./DemoCommand.ts"
+import { consoleAbove, leave } from "./LiveLines.ts"
 import { planCommand } from "./PlanCommand.ts"
 import { runCommand } from "./RunCommand.ts"
 import { runMain, stop } from "./Signals.ts"
@@ -20,7 +21,9 @@ const querypool = Command.make("querypool").pipe(
   Command.withSubcommands([runCommand, planCommand, demoCommand])
 )
 
-const say = (message: string) => Console.error(`querypool: ${sayable(message)}`)
+const printed = Effect.provideService(Console.Console, consoleAbove)
+
+const say = (message: string) => printed(Console.error(`querypool: ${sayable(message)}`))
 
 /** Help where it was asked for; where something is wrong, one line that says what. */
 const presenter: CliOutput.Presenter = {
@@ -55,6 +58,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 })
 
 const sayWhatIsLeft = (): void => {
+  leave()
   const left = underWay()
   if (left === undefined) return
   Effect.runSync(say(`left at once. The server was not seen to stop, and may still run: ${left}`))
@@ -73,6 +77,7 @@ const codeOf = (exit: Exit.Exit<unknown, unknown>): number => {
 
 Command.run(querypool, { version }).pipe(
   Effect.tapCause(sayWhy),
+  printed,
   Effect.provide(
     Layer.mergeAll(
       NodeServices.layer,
