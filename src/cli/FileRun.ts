@@ -6,8 +6,9 @@
 import { Cause, Effect, Exit } from "effect"
 import type { QueryEvent } from "../query/QueryEvent.ts"
 import { recall } from "../query/Learning.ts"
+import { boundOfPlan, orderOf } from "../query/Makespan.ts"
 import { planned } from "../query/Members.ts"
-import * as Plan from "../query/Plan.ts"
+import type * as Plan from "../query/Plan.ts"
 import * as Query from "../query/Query.ts"
 import type { RunOptions } from "../query/QueryPool.ts"
 import * as QueryPool from "../query/QueryPool.ts"
@@ -60,14 +61,9 @@ const toQuery = (result: FileResult, options: Options) => {
 const withCriticalPath = (report: Report.Report, plan: Plan.Plan): RunReport => {
   const ran = new Map(report.queries.map(({ id, ranMillis }) => [id, ranMillis]))
   const durations = plan.nodes.map(({ index }) => ran.get(index) ?? 0)
-  const path = Plan.criticalPath(plan, durations)
-  const { binding, duration: lowerBoundMillis } = Plan.lowerBound({
-    durations,
-    workers: report.concurrency,
-    criticalPath: path.duration
-  })
+  const { binding, criticalPath, duration: lowerBoundMillis } = boundOfPlan(plan, report.concurrency, durations)
   const efficiency = report.makespanMillis === 0 ? 1 : lowerBoundMillis / report.makespanMillis
-  return { ...report, lowerBoundMillis, binding, efficiency, criticalPath: path.names }
+  return { ...report, lowerBoundMillis, binding, efficiency, criticalPath }
 }
 
 /**
@@ -102,7 +98,7 @@ export const run = Effect.fnUntraced(function* (
   teller.begins?.({ plan, order, expected: yield* recall })
   const units = planned(
     results.map((result) => inParts(result, options) ?? toQuery(result, options)),
-    { needs: plan.needs, order: Plan.orderOf(plan, order) }
+    { needs: plan.needs, order: orderOf(plan, order) }
   )
   const mode = options.stopOnError ? "default" : "outcome"
   yield* QueryPool.all(units, { concurrency, deadline, queueTimeout, progressEvery, snapshot, mode, onEvent }).pipe(

@@ -90,29 +90,38 @@ layer(Pg.layer("PgCopy"), { excludeTestServices: true })("rows as bytes", (it) =
     )
   }
 
-  it.effect("are handed over with parameters, and counted while they come", () =>
-    Effect.gen(function* () {
-      const counts: Array<number> = []
-      const query = Query.make("count", (_, unit) => {
-        const collector = new Collector(() => counts.push(unit.rows))
-        return Effect.map(
-          unit.copyRows("select i, $2::text from generate_series(1, $1::int) as i", [20_000, "x"], collector),
-          (rows) => ({ rows, columns: unit.columns, all: unit.rows })
+  it.effect.each([false, true])(
+    "are handed over with parameters, and counted once, while they come: progress %s",
+    (progress) =>
+      Effect.gen(function* () {
+        const counts: Array<number> = []
+        const query = Query.make("count", (client, unit) =>
+          Effect.gen(function* () {
+            if (progress) unit.countArriving?.()
+            const collector = new Collector(() => counts.push(unit.rows))
+            const sql = "select i, $2::text from generate_series(1, $1::int) as i"
+            const rows = yield* unit.copyRows(sql, [20_000, "x"], collector)
+            const { columns } = unit
+            const between = unit.rows
+            yield* client`select i from generate_series(1, 10) as i`
+            return { rows, columns, between, all: unit.rows }
+          })
         )
-      })
-      const { all, columns, rows } = yield* query
-      assert.strictEqual(rows, 20_000)
-      assert.strictEqual(all, 20_000)
-      assert.deepStrictEqual(
-        columns?.map(({ name }) => name),
-        ["i", "text"]
-      )
-      assert.isAbove(counts.length, 1)
-      assert.deepStrictEqual(
-        counts,
-        counts.toSorted((a, b) => a - b)
-      )
-    }).pipe(one)
+        const { all, between, columns, rows } = yield* query
+        assert.strictEqual(rows, 20_000)
+        assert.strictEqual(between, 20_000)
+        assert.strictEqual(all, 20_010)
+        assert.deepStrictEqual(
+          columns?.map(({ name }) => name),
+          ["i", "text"]
+        )
+        assert.isAbove(counts.length, 1)
+        assert.strictEqual(counts.at(-1), 20_000)
+        assert.deepStrictEqual(
+          counts,
+          counts.toSorted((a, b) => a - b)
+        )
+      }).pipe(one)
   )
 
   it.effect("may be none, of a statement that has columns or has not", () =>
