@@ -98,11 +98,13 @@ layer(Pg.layer("RunProgress"), { excludeTestServices: true })("the progress of a
   it.effect.each([40, 80, 200])("stands at the bottom of a terminal of %d columns, and is gone in the end", (columns) =>
     Effect.gen(function* () {
       const { observer } = yield* Pg.Pg
-      const files = Object.fromEntries(Array.from({ length: 12 }, (_, index) => [`q${index}`, stuck(1)]))
+      // Whichever of them started first: each sends rows, and then waits.
+      const rows = `select n, case when n = 2500 then pg_advisory_xact_lock(1)::text end, repeat('x', 100)
+        from generate_series(1, 2501) n`
+      const files = Object.fromEntries(Array.from({ length: 13 }, (_, index) => [`q${index}`, rows]))
       const odd = {
-        "顧客の一覧をすべて読み込む-顧客の一覧をすべて読み込む": stuck(1),
-        "family 👨‍👩‍👧‍👦 🇩🇪 ❤️": stuck(1),
-        a_rows: `select n, case when n = 2500 then pg_advisory_xact_lock(1)::text end, repeat('x', 100) from generate_series(1, 2501) n`,
+        "顧客の一覧をすべて読み込む-顧客の一覧をすべて読み込む": rows,
+        "family 👨‍👩‍👧‍👦 🇩🇪 ❤️": rows,
         a_first: "select 1 as first"
       }
       yield* observer.hold(1)
