@@ -5,6 +5,7 @@
  */
 import { Cause, Effect, Exit } from "effect"
 import type { QueryEvent } from "../query/QueryEvent.ts"
+import { recall } from "../query/Learning.ts"
 import { boundOfPlan, orderOf } from "../query/Makespan.ts"
 import { planned } from "../query/Members.ts"
 import type * as Plan from "../query/Plan.ts"
@@ -26,7 +27,7 @@ import type { Finished, RunReport, Teller } from "./Teller.ts"
 const leftOpen = "the query ended inside the transaction it began, which is rolled back. Add COMMIT or ROLLBACK"
 
 /** @internal */
-export interface Options extends Defaults, Kept, Pick<RunOptions, "queueTimeout" | "deadline"> {
+export interface Options extends Defaults, Kept, Pick<RunOptions, "queueTimeout" | "deadline" | "progressEvery"> {
   readonly concurrency: number
   readonly order: Plan.Order
   readonly stopOnError: boolean
@@ -116,7 +117,8 @@ export const run = Effect.fnUntraced(function* (
       next.result.rows = []
     }
   }
-  const { concurrency, deadline, order, queueTimeout, snapshot } = options
+  const { concurrency, deadline, order, progressEvery, queueTimeout, snapshot } = options
+  teller.begins?.({ plan, order, expected: yield* recall })
   const filings = new Map<object, Filing>()
   const units = planned(
     results.map((result) => {
@@ -130,7 +132,7 @@ export const run = Effect.fnUntraced(function* (
     { needs: plan.needs, order: orderOf(plan, order) }
   )
   const mode = options.stopOnError ? "default" : "outcome"
-  yield* QueryPool.all(units, { concurrency, deadline, queueTimeout, snapshot, mode, onEvent }).pipe(
+  yield* QueryPool.all(units, { concurrency, deadline, queueTimeout, progressEvery, snapshot, mode, onEvent }).pipe(
     Effect.onExit((exit) =>
       Effect.sync(() => {
         const all = finished.flatMap((one) => (one === undefined ? [] : [one]))

@@ -51,6 +51,9 @@ export const description = `${summary}
   hangs keeps up to --concurrency of it until its queries time out, so give a
   --timeout, too.
 
+  On a terminal, what runs is shown at its bottom. Elsewhere standard error has
+  a line every 30 seconds, and with --quiet nothing.
+
   Exit code: 0 all succeeded, 1 some query failed or was skipped, 2 nothing was
   run, 130 interrupted. A first Ctrl-C cancels on the server, a second leaves at
   once.`

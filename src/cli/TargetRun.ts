@@ -138,7 +138,9 @@ export const run = Effect.fnUntraced(function* (
     Effect.suspend(() => {
       begun.add(target)
       const { ofRun, skipped, unreachable } = begin(target)
-      return Effect.suspend(() => runOn(target, filePlan, { ...options, out: options.outOf?.(target) }, ofRun, bounded)).pipe(
+      return Effect.suspend(() =>
+        runOn(target, filePlan, { ...options, out: options.outOf?.(target) }, ofRun, bounded)
+      ).pipe(
         Effect.catchTags({
           QueryFailed: () => Effect.void,
           Unreachable: ({ message }) => Effect.sync(() => unreachable(message))
