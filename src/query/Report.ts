@@ -6,8 +6,8 @@
  * @since 0.1.0
  */
 import type { Outcome } from "./Outcome.ts"
-import type { LowerBound } from "./Plan.ts"
-import { lowerBound } from "./Plan.ts"
+import type { LowerBound, Plan } from "./Plan.ts"
+import { criticalPath, lowerBound } from "./Plan.ts"
 import type { QueryEvent } from "./QueryEvent.ts"
 
 /**
@@ -174,10 +174,7 @@ export const collector = (): Collector => {
   const report = (): Report => {
     const queries = entries.flatMap((_, id) => query(id) ?? [])
     const makespanMillis = lastAt - (firstAt ?? 0)
-    const { binding, duration: lowerBoundMillis } = lowerBound({
-      durations: queries.map((query) => query.ranMillis),
-      workers: concurrency
-    })
+    const { binding, efficiency, lowerBoundMillis } = bounds({ queries, concurrency, makespanMillis })
     return {
       queries,
       failures: [],
@@ -188,11 +185,42 @@ export const collector = (): Collector => {
       makespanMillis,
       lowerBoundMillis,
       binding,
-      efficiency: makespanMillis === 0 ? 1 : lowerBoundMillis / makespanMillis
+      efficiency
     }
   }
 
   return { add, report, query }
+}
+
+/**
+ * What no scheduler could have beaten, given what each query ran; where there is a plan, also because of what queries
+ * needed.
+ *
+ * @internal
+ */
+export const bounds = (
+  { concurrency, makespanMillis, queries }: Pick<Report, "queries" | "concurrency" | "makespanMillis">,
+  plan?: Plan | undefined
+): Pick<Report, "lowerBoundMillis" | "binding" | "efficiency"> & { readonly criticalPath: ReadonlyArray<string> } => {
+  const ran = new Map(queries.map(({ id, ranMillis }) => [id, ranMillis]))
+  const path =
+    plan === undefined
+      ? undefined
+      : criticalPath(
+          plan,
+          plan.nodes.map(({ index }) => ran.get(index) ?? 0)
+        )
+  const { binding, duration } = lowerBound({
+    durations: ran.values(),
+    workers: concurrency,
+    criticalPath: path?.duration
+  })
+  return {
+    lowerBoundMillis: duration,
+    binding,
+    efficiency: makespanMillis === 0 ? 1 : duration / makespanMillis,
+    criticalPath: path?.names ?? []
+  }
 }
 
 /** An attempt is over, if one was running: it may have failed before it had a session. */
