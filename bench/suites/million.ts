@@ -86,6 +86,8 @@ const tasksOf = ({ quick }: Effort): ReadonlyArray<Task> => {
     task("querypool", fewer),
     task("bare", many),
     task("bare", fewer),
+    task("p-map + pg named", many),
+    task("p-map + pg pipeline", many),
     task("querypool", many, 64)
   ]
 }
@@ -96,7 +98,7 @@ export const million: Suite = {
   cases: Effect.fnUntraced(function* (effort) {
     yield* loadAccounts
     return [
-      pipelined(effort.quick ? 5_000 : 200_000),
+      pipelined(effort.quick ? 5_000 : 50_000),
       farAway(effort.quick ? 500 : 20_000),
       ...(yield* spentCases({ tasks: tasksOf(effort), unit: "lookups" }))
     ]

@@ -15,6 +15,7 @@ import * as Durations from "./Durations.ts"
 import type { FilePlan } from "./FilePlan.ts"
 import { withEstimates } from "./FilePlan.ts"
 import * as FileRun from "./FileRun.ts"
+import type { Teller } from "./Teller.ts"
 
 /**
  * The database cannot be used, so that nothing was run. The message says which and why, and goes on after "cannot".
@@ -34,7 +35,7 @@ export const runOn = (
   { config, label }: Database,
   filePlan: FilePlan,
   options: FileRun.Options,
-  teller: FileRun.Teller,
+  teller: Teller,
   adapt: (pool: Pool) => Pool = (pool) => pool
 ): Effect.Effect<void, QueryFailed | Unreachable | UsageError, FileSystem.FileSystem | Path.Path> => {
   const pool = PgQueryPool.layer({

@@ -4,7 +4,6 @@
  * @internal
  */
 import { Cause, Effect, Exit } from "effect"
-import { QueryError } from "../query/QueryError.ts"
 import type { QueryEvent } from "../query/QueryEvent.ts"
 import { planned } from "../query/Members.ts"
 import * as Plan from "../query/Plan.ts"
@@ -19,9 +18,8 @@ import type { FileResult, Kept } from "./FileResult.ts"
 import { nothing, runStatement } from "./FileResult.ts"
 import type { Defaults } from "./QueryOptions.ts"
 import { optionsOf } from "./QueryOptions.ts"
-import type { SqlPlace } from "./SqlPlace.ts"
-import { locate } from "./SqlPlace.ts"
 import type { SqlStatement } from "./SqlSplitter.ts"
+import type { Finished, RunReport, Teller } from "./Teller.ts"
 
 const leftOpen = "the query ended inside the transaction it began, which is rolled back. Add COMMIT or ROLLBACK"
 
@@ -56,36 +54,6 @@ const toQuery = (result: FileResult, options: Options) => {
     },
     how
   )
-}
-
-/** @internal */
-export interface Finished {
-  readonly result: FileResult
-  readonly report: Report.QueryReport
-}
-
-/**
- * What became of a run, with a lower bound that counts what its queries needed.
- *
- * @internal
- */
-export interface RunReport extends Report.Report {
-  /** Names of the queries on the longest path of those that needed each other, by the times they took. */
-  readonly criticalPath: ReadonlyArray<string>
-}
-
-/**
- * Who is told of a run.
- *
- * @internal
- */
-export interface Teller {
-  /** Something happened, as it happens. */
-  readonly happened: (event: QueryEvent) => void
-  /** One query ended: told in the order of the files, as soon as it and all before it have ended. */
-  readonly ended: (finished: Finished) => void
-  /** The run is over, one way or another. */
-  readonly over: (all: ReadonlyArray<Finished>, report: RunReport, interrupted: boolean) => void
 }
 
 const withCriticalPath = (report: Report.Report, plan: Plan.Plan): RunReport => {
@@ -175,17 +143,4 @@ export const tellSkipped = (
   })
   for (const one of all) teller.ended(one)
   teller.over(all, withCriticalPath(report, plan), interrupted)
-}
-
-/**
- * Where in its file a query's error stands.
- *
- * @internal
- */
-export const placeOf = ({ report, result }: Finished): SqlPlace | undefined => {
-  const { error } = report
-  const { query, statement } = result
-  if (statement === undefined) return undefined
-  const position = error instanceof QueryError && error.reason._tag === "Rejected" ? error.reason.position : undefined
-  return position === undefined ? statement : locate(query.source.text, statement, position.offset)
 }

@@ -4,8 +4,9 @@
  * @internal
  */
 import * as Plan from "../query/Plan.ts"
+import { duration, queryCount, seconds } from "./Amounts.ts"
 import type { FilePlan } from "./FilePlan.ts"
-import { boundOf, duration, queryCount, seconds } from "./RunOutput.ts"
+import { boundOf } from "./RunSummary.ts"
 import type { Screen } from "./Table.ts"
 import { draw, style } from "./Table.ts"
 import { toLine } from "./TextValue.ts"

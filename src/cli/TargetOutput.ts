@@ -7,9 +7,11 @@
  *
  * @internal
  */
+import { duration, seconds } from "./Amounts.ts"
 import { sayable } from "./CliFailure.ts"
-import type { Output } from "./RunOutput.ts"
-import { countsOf, duration, forPeople, forPrograms, seconds, snapshotLine } from "./RunOutput.ts"
+import type { Output } from "./Output.ts"
+import { forPeople, forPrograms } from "./RunOutput.ts"
+import { countsOf, snapshotLine } from "./RunSummary.ts"
 import type { Screen } from "./Table.ts"
 import { draw, style } from "./Table.ts"
 import type { TargetEnd, TargetsTeller } from "./TargetRun.ts"

@@ -22,6 +22,7 @@ import * as Durations from "./Durations.ts"
 import type { FilePlan } from "./FilePlan.ts"
 import * as FileRun from "./FileRun.ts"
 import type { Target } from "./TargetsFile.ts"
+import type { Finished, Teller } from "./Teller.ts"
 
 /**
  * How a run on one target ended.
@@ -33,7 +34,7 @@ export interface TargetEnd {
   /** `skipped` where the command was stopped before any of its queries began. */
   readonly outcome: "succeeded" | "failed" | "cancelled" | "skipped" | "unreachable"
   /** How many of its queries ended so. */
-  readonly counts: Readonly<Record<FileRun.Finished["report"]["outcome"], number>>
+  readonly counts: Readonly<Record<Finished["report"]["outcome"], number>>
   /** From the start of the target, with the time to connect. */
   readonly millis: number
 }
@@ -45,7 +46,7 @@ export interface TargetEnd {
  */
 export interface TargetsTeller {
   /** A target begins: gives who is to be told of its run. */
-  readonly begun: (name: string) => FileRun.Teller & {
+  readonly begun: (name: string) => Teller & {
     /** It cannot be reached, which is told before its queries are skipped. */
     readonly unreachable: (message: string) => void
   }
@@ -107,7 +108,7 @@ export const run = Effect.fnUntraced(function* (
     const begunAt = now()
     const told = teller.begun(target.name)
     let isUnreachable = false
-    const ofRun: FileRun.Teller = {
+    const ofRun: Teller = {
       ...told,
       over: (all, report, interrupted) => {
         const counts = { Succeeded: 0, Failed: 0, Cancelled: 0, Skipped: 0 }

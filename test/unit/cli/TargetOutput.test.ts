@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { PgTypes } from "@effect/sql-pg"
 import { Result } from "effect"
-import type { Finished, RunReport } from "../../../src/cli/FileRun.ts"
+import type { Finished, RunReport } from "../../../src/cli/Teller.ts"
 import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 import { targetsForPeople, targetsForPrograms } from "../../../src/cli/TargetOutput.ts"
 import type { TargetEnd, TargetsTeller } from "../../../src/cli/TargetRun.ts"

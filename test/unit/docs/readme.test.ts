@@ -1,5 +1,5 @@
 import { Duration, Result } from "effect"
-import { readdirSync, readFileSync } from "node:fs"
+import { globSync, readdirSync, readFileSync } from "node:fs"
 import { assert, describe, it } from "vitest"
 import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 
@@ -40,7 +40,7 @@ describe("README", () => {
   })
 
   it("names the flags that the command has", () => {
-    const command = ["RunCommand", "PlanCommand", "PlanFlags"].map((file) => read(`src/cli/${file}.ts`)).join("\n")
+    const command = globSync("src/cli/*{Command,Flags}.ts", { cwd: root }).map(read).join("\n")
     const named = [...readme.matchAll(/`[^`\n]*?--([a-z][a-z-]+)/g)].map(([, name]) => name)
     assert.includeMembers(named, ["timeout", "queue-timeout", "deadline", "retries", "read-only"])
     for (const name of named) assert.include(command, `("${name}"`)

@@ -1,0 +1,42 @@
+/**
+ * The flags that say what is shown of a run, and to whom.
+ *
+ * @internal
+ */
+import { identity, Option } from "effect"
+import type { Command } from "effect/cli"
+import { Flag } from "effect/cli"
+import type { Kept } from "./FileResult.ts"
+import { integer } from "./IntegerFlag.ts"
+import type { Output } from "./Output.ts"
+import { shorten } from "./Table.ts"
+
+/** Rows shown of a query when the flag does not say: what a person reads, and what a program may want. */
+const defaultMaxRows = { table: 20, json: 1000 }
+
+/** @internal */
+export const outputFlags = {
+  maxRows: integer("max-rows", 0).pipe(
+    Flag.withDescription("Rows shown per query (default 20, or 1000 with --json)"),
+    Flag.optional
+  ),
+  json: Flag.Boolean("json").pipe(Flag.withDescription("Print one JSON document"), Flag.withDefault(false)),
+  quiet: Flag.Boolean("quiet").pipe(
+    Flag.withAlias("q"),
+    Flag.withDescription("Print nothing but failures"),
+    Flag.withDefault(false)
+  )
+}
+
+/**
+ * How much of each result is to be kept.
+ *
+ * @internal
+ */
+export const keptFor = (
+  { json, maxRows }: Pick<Command.Command.Config.Infer<typeof outputFlags>, "json" | "maxRows">,
+  { stdout }: Output
+): Kept => ({
+  keep: json ? identity : (text) => shorten(text, stdout),
+  maxRows: Option.getOrElse(maxRows, () => (json ? defaultMaxRows.json : defaultMaxRows.table))
+})
