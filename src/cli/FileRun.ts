@@ -56,18 +56,10 @@ const toQuery = (result: FileResult, options: Options) => {
   )
 }
 
-const withCriticalPath = (report: Report.Report, plan: Plan.Plan): RunReport => {
-  const ran = new Map(report.queries.map(({ id, ranMillis }) => [id, ranMillis]))
-  const durations = plan.nodes.map(({ index }) => ran.get(index) ?? 0)
-  const path = Plan.criticalPath(plan, durations)
-  const { binding, duration: lowerBoundMillis } = Plan.lowerBound({
-    durations,
-    workers: report.concurrency,
-    criticalPath: path.duration
-  })
-  const efficiency = report.makespanMillis === 0 ? 1 : lowerBoundMillis / report.makespanMillis
-  return { ...report, lowerBoundMillis, binding, efficiency, criticalPath: path.names }
-}
+const withBounds = (report: Report.Report, plan: Plan.Plan): RunReport => ({
+  ...report,
+  ...Report.bounds(report, plan)
+})
 
 /**
  * Runs the queries. Fails with `QueryFailed` when any of them did not succeed.
@@ -109,7 +101,7 @@ export const run = Effect.fnUntraced(function* (
         const all = finished.flatMap((one) => (one === undefined ? [] : [one]))
         teller.over(
           all,
-          withCriticalPath(collector.report(), plan),
+          withBounds(collector.report(), plan),
           Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
         )
       })
@@ -142,5 +134,5 @@ export const tellSkipped = (
     return ofQuery === undefined ? [] : [{ result: { query, ...nothing() }, report: ofQuery }]
   })
   for (const one of all) teller.ended(one)
-  teller.over(all, withCriticalPath(report, plan), interrupted)
+  teller.over(all, withBounds(report, plan), interrupted)
 }

@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import { Effect, Option } from "effect"
+import { Clock, Effect, Option } from "effect"
 import { Command } from "effect/cli"
 import { EmbeddedPostgres } from "../embedded/EmbeddedPostgres.ts"
 import { UsageError } from "./CliFailure.ts"
@@ -19,6 +19,8 @@ import { planFlags } from "./PlanFlags.ts"
 import type { FileQuery } from "./QueryFiles.ts"
 import { readQueries } from "./QueryFiles.ts"
 import { checkModes } from "./QueryOptions.ts"
+import { recordings } from "./report/Recording.ts"
+import { reportFiles, writeReports } from "./report/ReportFiles.ts"
 import { runFlags, runOptions } from "./RunFlags.ts"
 import { description, examples, summary } from "./RunHelp.ts"
 import { forPeople, forPrograms } from "./RunOutput.ts"
@@ -38,6 +40,7 @@ export const runCommand = Command.make(
     const how = yield* runOptions(input)
     const filePlan = yield* planOf(yield* readQueries(input.paths), input.select)
     yield* checkModes(filePlan.queries, how)
+    const files = yield* reportFiles(input.report)
     const output = yield* ofProcess
     const options: FileRun.Options = {
       ...how,
@@ -45,16 +48,29 @@ export const runCommand = Command.make(
       concurrency: Math.min(input.concurrency, atOnce(filePlan.queries)),
       order: input.order
     }
+    const records = files.length === 0 ? undefined : recordings(filePlan, options, yield* Clock.Clock)
+    const reported = <E, R>(run: Effect.Effect<void, E, R>) =>
+      records === undefined ? run : Effect.onExit(run, () => writeReports(files, records.runs))
     if (Option.isSome(targets)) {
-      const teller = followed((json ? targetsForPrograms : targetsForPeople)(output, quiet))
       const found = yield* readTargets(targets.value, process.env)
-      return yield* TargetRun.run(found, filePlan, { ...options, total: Option.getOrUndefined(total) }, teller)
-    }
-    const teller = tellAll({ happened: follow() }, (json ? forPrograms : forPeople)(output, quiet))
-    const run = (database: Database) =>
-      Effect.catchTag(runOn(database, filePlan, options, teller), "Unreachable", ({ message }) =>
-        Effect.fail(new UsageError({ message }))
+      const told = followed((json ? targetsForPrograms : targetsForPeople)(output, quiet))
+      const teller = records === undefined ? told : records.ofTargets(told, found)
+      return yield* reported(
+        TargetRun.run(found, filePlan, { ...options, total: Option.getOrUndefined(total) }, teller)
       )
+    }
+    const run = (database: Database) => {
+      const teller = tellAll(
+        { happened: follow() },
+        records?.ofDatabase(database) ?? {},
+        (json ? forPrograms : forPeople)(output, quiet)
+      )
+      return reported(
+        Effect.catchTag(runOn(database, filePlan, options, teller), "Unreachable", ({ message }) =>
+          Effect.fail(new UsageError({ message }))
+        )
+      )
+    }
     if (embedded) {
       return yield* Effect.flatMap(EmbeddedPostgres, (server) =>
         run({ config: { url: server.url }, label: "the embedded PostgreSQL" })

@@ -150,6 +150,8 @@ export const Run = Schema.Struct({
   makespanMillis: Millis,
   /** What no scheduler could have beaten. */
   lowerBoundMillis: Millis,
+  /** How many processors of the server it counts with, where that is known: it is lower with more of them. */
+  processors: Schema.optional(Schema.Int),
   /** What it is that no scheduler could have beaten. */
   binding: Schema.Literals(["longest query", "critical path", "total work"]),
   /** `lowerBoundMillis / makespanMillis`: 1 is perfect. */

@@ -9,21 +9,9 @@
  * @internal
  */
 import { createHash } from "node:crypto"
-import { readFileSync } from "node:fs"
 import type * as ReportDocument from "../../query/ReportDocument.ts"
-import { link } from "./Linker.ts"
+import { script as scriptOfPage, style as styleOf } from "./Assets.ts"
 import { pageDataOf } from "./Packing.ts"
-
-const extension = import.meta.url.endsWith(".ts") ? "ts" : "js"
-
-const own = () => ({
-  script: link(new URL(`./page/Main.${extension}`, import.meta.url)),
-  // The package has the sources beside what is compiled of them.
-  style: readFileSync(new URL("../../../src/cli/report/page/style.css", import.meta.url), "utf8").replaceAll(
-    "\r\n",
-    "\n"
-  )
-})
 
 /** Of the text of an element, as CSP level 2 has it. */
 const hashOf = (text: string): string => `'sha256-${createHash("sha256").update(text).digest("base64")}'`
@@ -44,7 +32,8 @@ const titleOf = ({ runs }: ReportDocument.Document): string => {
 
 /** @internal */
 export const page = (document: ReportDocument.Document): string => {
-  const { script, style } = own()
+  const script = scriptOfPage()
+  const style = styleOf("colors") + styleOf("style")
   const policy = [
     "default-src 'none'",
     `script-src ${hashOf(script)}`,

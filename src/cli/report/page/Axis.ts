@@ -37,12 +37,8 @@ const clock = (millis: number): string => {
 /** How many digits it takes to tell multiples of a number apart. */
 const fractionOf = (step: number): number => Math.max(0, -Math.floor(Math.log10(step) + 1e-9))
 
-/**
- * A time as fine as the ticks are apart.
- *
- * @internal
- */
-export const tickText = (millis: number, step: number): string => {
+/** A time as fine as the ticks are apart. */
+const tickText = (millis: number, step: number): string => {
   if (millis === 0) return "0"
   if (millis < 1000) return `${millis.toFixed(fractionOf(step))} ms`
   if (millis < 60_000) return `${(millis / 1000).toFixed(fractionOf(step / 1000))} s`

@@ -36,7 +36,7 @@ export const chart = (state: State): HTMLElement => {
   const ground = svg("g", {})
   const bars = new Map(inks.map((ink) => [ink, svg("path", { class: `ink ${ink}` })]))
   const texts = svg("g", { class: "texts" })
-  const path = svg("path", { class: "path" })
+  const path = svg("path", { class: "ink path" })
   const halo = svg("path", { class: "halo" })
   const links = svg("path", { class: "links" })
   const life = svg("path", { class: "lifeline" })
@@ -94,7 +94,7 @@ export const chart = (state: State): HTMLElement => {
 
   const drawView = (): void => {
     view = { from: state.from, to: state.to, width: view.width }
-    const drawn = draw(lanes.lanes, view, state.run.prefix)
+    const drawn = draw(lanes.lanes, view)
     for (const [ink, shape] of bars) set(shape, { d: drawn.paths.get(ink) ?? "" })
     texts.replaceChildren(...drawn.labels.map(({ ink, text, x, y }) => svg("text", { class: `on ${ink}`, x, y }, text)))
     const marks = marksOf(state, view)

@@ -3,14 +3,14 @@
  *
  * @internal
  */
-import { duration, plural } from "../../Amounts.ts"
+import { duration } from "../../Amounts.ts"
 import { button, html, named } from "./Element.ts"
 import { swatch } from "./Patterns.ts"
 import type { Item } from "./Model.ts"
 import { needsOf } from "./Model.ts"
 import type { PageFailure } from "./PageData.ts"
 import type { State } from "./State.ts"
-import { cancelText, count, failureLine, keptText, outcomeText, spanText } from "./Words.ts"
+import { cancelText, count, failureLine, keptText, outcomeText, partsText, spanText } from "./Words.ts"
 
 const most = 100
 
@@ -103,7 +103,7 @@ const contentOf = (item: Item, state: State): ReadonlyArray<Node> => {
       "dl",
       { class: "facts" },
       ...fact("outcome", html("span", {}, swatch(item.outcome), outcomeText(item))),
-      ...fact("stands in", item.place === undefined ? undefined : html("code", {}, item.place)),
+      ...fact("place", item.place === undefined ? undefined : html("code", {}, item.place)),
       ...fact("ran", item.attempts === 0 ? "never" : duration(item.ran)),
       ...fact("waited", duration(item.waited)),
       ...fact("rows", count(item.rows)),
@@ -117,7 +117,7 @@ const contentOf = (item: Item, state: State): ReadonlyArray<Node> => {
     part("What it did", livesOf(item)),
     ...(needs.length === 0 ? [] : [part("Needs", listOf(needs, state))]),
     ...(dependents.length === 0 ? [] : [part("Is needed by", listOf(dependents, state))]),
-    ...(item.parts.length === 0 ? [] : [part(plural(item.parts.length, "part"), listOf(item.parts, state))]),
+    ...(item.parts.length === 0 ? [] : [part(partsText(item), listOf(item.parts, state))]),
     ...(extra.notices === undefined ? [] : [part("Notices", noticesOf(extra.notices, extra.moreNotices ?? 0))]),
     ...(sql === undefined ? [] : [part("SQL", html("pre", { class: "sql", tabindex: 0 }, sql))])
   ]
@@ -153,9 +153,12 @@ export const details = (state: State): HTMLElement => {
     element.hidden = item === undefined
     document.body.classList.toggle("with-details", item !== undefined)
     if (item === undefined) return
+    // The button that was pressed is gone with what it stood in, and the focus with it.
+    const hadFocus = content.contains(document.activeElement)
     title.replaceChildren(named(item.name))
     content.replaceChildren(...contentOf(item, state))
     element.scrollTop = 0
+    if (hadFocus) close.focus()
   })
   return element
 }

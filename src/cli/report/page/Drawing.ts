@@ -36,8 +36,7 @@ export const inks: ReadonlyArray<Ink> = [
   "failed"
 ]
 
-/** @internal */
-export interface Label {
+interface Label {
   readonly x: number
   readonly y: number
   readonly text: string
@@ -50,11 +49,11 @@ export interface Drawn {
   readonly labels: ReadonlyArray<Label>
 }
 
-const short = (number: number): string => String(Math.round(number * 100) / 100)
+const pixels = (number: number): string => String(Math.round(number * 100) / 100)
 
 /** @internal */
 export const rectangle = (x: number, y: number, width: number, height: number): string =>
-  `M${short(x)} ${short(y)}h${short(width)}v${short(height)}h${short(-width)}z`
+  `M${pixels(x)} ${pixels(y)}h${pixels(width)}v${pixels(height)}h${pixels(-width)}z`
 
 /** Narrower than this, in pixels, a bar is drawn with its neighbours. */
 const narrow = 2
@@ -67,20 +66,12 @@ const characterWidth = 6.1
 const fewestCharacters = 3
 const lowestForText = 12
 
-/**
- * As much of a name as there is room for, without what all names begin with where that would be all that is seen.
- *
- * @internal
- */
-export const clipped = (name: string, width: number, prefix = 0): string => {
+/** A name, or what stands for it where there is too little room, or as much of that as there is room for. */
+const fitting = (name: string, short: string, width: number): string => {
   const room = Math.floor(width / characterWidth)
   if (name.length <= room) return name
-  if (room < fewestCharacters) return ""
-  const start = prefix > 0 && room < name.length ? "…" : ""
-  const rest = name.slice(start === "" ? 0 : prefix)
-  return rest.length + start.length <= room
-    ? start + rest
-    : `${start}${rest.slice(0, room - 1 - start.length).toWellFormed()}…`
+  if (short.length <= room) return short
+  return room < fewestCharacters ? "" : `${short.slice(0, room - 1).toWellFormed()}…`
 }
 
 /**
@@ -88,7 +79,7 @@ export const clipped = (name: string, width: number, prefix = 0): string => {
  *
  * @internal
  */
-export const draw = (lanes: ReadonlyArray<Lane>, view: View, prefix = 0): Drawn => {
+export const draw = (lanes: ReadonlyArray<Lane>, view: View): Drawn => {
   const paths = new Map<Ink, string>()
   const labels: Array<Label> = []
   const add = (ink: Ink, path: string): void => void paths.set(ink, (paths.get(ink) ?? "") + path)
@@ -105,7 +96,7 @@ export const draw = (lanes: ReadonlyArray<Lane>, view: View, prefix = 0): Drawn 
       const ink = block.bars > 1 && fill === "succeeded" ? "dense" : fill
       add(ink, rectangle(block.from, top, block.to - block.from, height))
     }
-    const drawOne = ({ fill, from, item, to }: Bar): void => {
+    const drawOne = ({ fill, from, item, short, to }: Bar): void => {
       const left = Math.max(xOf(view, from), -1)
       const right = Math.min(xOf(view, to), view.width + 1)
       if (right - left < narrow) {
@@ -124,7 +115,7 @@ export const draw = (lanes: ReadonlyArray<Lane>, view: View, prefix = 0): Drawn 
       // A hair's breadth to the next.
       const width = right - left > 4 ? right - left - 1 : right - left
       add(fill, rectangle(left, top, width, height))
-      const text = height < lowestForText ? "" : clipped(item.name, width - 10, prefix)
+      const text = height < lowestForText ? "" : fitting(item.name, short, width - 10)
       if (text !== "") labels.push({ x: Math.max(left, 0) + 5, y: lane.top + lane.height / 2, text, ink: fill })
     }
     for (let index = firstAfter(lane, view.from); index < lane.bars.length; index++) {

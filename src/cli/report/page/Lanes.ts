@@ -26,6 +26,8 @@ export interface Bar {
   readonly from: number
   readonly to: number
   readonly attempt: number
+  /** What stands on it where there is no room for the name of its query. */
+  readonly short: string
 }
 
 /** @internal */
@@ -58,12 +60,17 @@ const fillOf = (item: Item, { attempt, kind }: Span): Fill => {
   return item.outcome === "skipped" ? "cancelled" : item.outcome
 }
 
+/** Of a part, `[3/8]`: its lane says what it is a part of, or its neighbours do. */
+const shortOf = ({ name, short, whole }: Item): string =>
+  whole !== undefined && name.startsWith(`${whole.name} `) ? name.slice(whole.name.length + 1) : short
+
 const barOf = (item: Item, span: Span): Bar => ({
   item,
   fill: fillOf(item, span),
   from: span.from,
   to: span.to,
-  attempt: span.attempt
+  attempt: span.attempt,
+  short: shortOf(item)
 })
 
 /** Bars that stay together: those of one query that follow each other. */

@@ -27,6 +27,8 @@ export interface Item {
   /** Its place among the queries of its run, or among the parts of its query. */
   readonly index: number
   readonly name: string
+  /** Without what the names of all queries begin with. */
+  readonly short: string
   readonly outcome: OutcomeName
   readonly rows: number
   readonly attempts: number
@@ -56,8 +58,6 @@ export interface Run extends Omit<PageRun, "queries" | "criticalPath"> {
   readonly dependents: ReadonlyMap<Item, ReadonlyArray<Item>>
   /** Whether its lower bound says anything: how long what was cancelled would have taken nobody knows. */
   readonly isBounded: boolean
-  /** With how many characters all names begin alike, up to a blank, a stroke or the like. */
-  readonly prefix: number
 }
 
 const spansOf = (packed: ReadonlyArray<number>): ReadonlyArray<Span> => {
@@ -80,7 +80,26 @@ const total = (spans: ReadonlyArray<Span>): number => spans.reduce((sum, { from,
 /** Whole microseconds were packed: a sum of their thousandths may have lost that. */
 const rounded = (millis: number): number => Math.round(millis * 1000) / 1000
 
-const itemOf = (texts: ReadonlyArray<string>, packed: PackedQuery, index: number, whole: Item | undefined): Item => {
+/** With how many characters all names begin alike, up to a blank, a stroke or the like. */
+const prefixOf = ([first, ...others]: ReadonlyArray<PackedQuery>): number => {
+  if (first === undefined || others.length === 0) return 0
+  let [common] = first
+  for (const [name] of others) {
+    let length = 0
+    while (length < common.length && common[length] === name[length]) length++
+    common = common.slice(0, length)
+  }
+  return common.replace(/[\p{L}\p{N}]*$/u, "").length
+}
+
+interface Around {
+  readonly texts: ReadonlyArray<string>
+  readonly prefix: number
+  readonly whole?: Item
+}
+
+const itemOf = (around: Around, packed: PackedQuery, index: number): Item => {
+  const { prefix, texts, whole } = around
   const [name, outcome, rows, attempts, segments, file, line, sql, extra = {}] = packed
   const spans = spansOf(segments)
   const submitted = (segments[0] ?? 0) / 1000
@@ -89,6 +108,7 @@ const itemOf = (texts: ReadonlyArray<string>, packed: PackedQuery, index: number
   const item: Item = {
     index,
     name,
+    short: prefix === 0 ? name : `…${name.slice(prefix)}`,
     outcome: outcomes[outcome] ?? "skipped",
     rows,
     attempts,
@@ -105,24 +125,13 @@ const itemOf = (texts: ReadonlyArray<string>, packed: PackedQuery, index: number
     whole,
     parts
   }
-  for (const [place, part] of (extra.parts ?? []).entries()) parts.push(itemOf(texts, part, place, item))
+  for (const [place, part] of (extra.parts ?? []).entries()) parts.push(itemOf({ ...around, whole: item }, part, place))
   return item
 }
 
-const prefixOf = ([first, ...others]: ReadonlyArray<Item>): number => {
-  if (first === undefined || others.length === 0) return 0
-  let common = first.name
-  for (const { name } of others) {
-    let length = 0
-    while (length < common.length && common[length] === name[length]) length++
-    common = common.slice(0, length)
-  }
-  return common.replace(/[\p{L}\p{N}]*$/u, "").length
-}
-
-/** @internal */
-export const runOf = (texts: ReadonlyArray<string>, run: PageRun): Run => {
-  const items = run.queries.map((packed, index) => itemOf(texts, packed, index, undefined))
+const runOf = (texts: ReadonlyArray<string>, run: PageRun): Run => {
+  const around = { texts, prefix: prefixOf(run.queries) }
+  const items = run.queries.map((packed, index) => itemOf(around, packed, index))
   const dependents = new Map<Item, Array<Item>>()
   for (const item of items) {
     for (const need of needsOf(items, item)) {
@@ -137,8 +146,7 @@ export const runOf = (texts: ReadonlyArray<string>, run: PageRun): Run => {
     items,
     dependents,
     isBounded,
-    criticalPath: isBounded ? run.criticalPath.flatMap((index) => items[index] ?? []) : [],
-    prefix: prefixOf(items)
+    criticalPath: isBounded ? run.criticalPath.flatMap((index) => items[index] ?? []) : []
   }
 }
 

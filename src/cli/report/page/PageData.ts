@@ -87,6 +87,7 @@ export interface PageRun {
   readonly concurrency: number
   readonly makespanMillis: number
   readonly lowerBoundMillis: number
+  readonly processors?: number | undefined
   readonly binding: "longest query" | "critical path" | "total work"
   readonly efficiency: number
   /** By their places. */

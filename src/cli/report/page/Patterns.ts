@@ -4,19 +4,7 @@
  * @internal
  */
 import { svg } from "./Element.ts"
-
-const size = 6
-
-/** What is drawn on a ground: lines rising, falling, across, upright or crossed, or dots. */
-const lines: Readonly<Record<string, string>> = {
-  failed: "M-1 7L7 -1",
-  retried: "M-1 -1L7 7",
-  cancelled: "M0 3H6",
-  cancelling: "M-1 7L7 -1M-1 -1L7 7",
-  waiting: "M1 3h1.5",
-  needing: "M3 0V6",
-  retrying: "M0 3h4"
-}
+import { hatches, hatchSize } from "./Hatching.ts"
 
 /** @internal */
 export const patterns = (): SVGSVGElement =>
@@ -26,11 +14,17 @@ export const patterns = (): SVGSVGElement =>
     svg(
       "defs",
       {},
-      ...Object.entries(lines).map(([name, d]) =>
+      ...Object.entries(hatches).map(([name, d]) =>
         svg(
           "pattern",
-          { id: `hatch-${name}`, class: `hatch ${name}`, width: size, height: size, patternUnits: "userSpaceOnUse" },
-          svg("rect", { width: size, height: size }),
+          {
+            id: `hatch-${name}`,
+            class: `hatch ${name}`,
+            width: hatchSize,
+            height: hatchSize,
+            patternUnits: "userSpaceOnUse"
+          },
+          svg("rect", { width: hatchSize, height: hatchSize }),
           svg("path", { d })
         )
       )

@@ -16,7 +16,7 @@ import { outcomes } from "./PageData.ts"
 import type { Choice, Column } from "./Rows.ts"
 import { rowsOf } from "./Rows.ts"
 import type { State } from "./State.ts"
-import { count, outcomeText } from "./Words.ts"
+import { count, outcomeText, partsText } from "./Words.ts"
 
 const rowHeight = 26
 /** Rows made above and below those that can be seen. */
@@ -150,9 +150,10 @@ export const table = (state: State) => {
         "td",
         { class: "name" },
         named(item.name),
+        item.parts.length === 0 ? undefined : html("span", { class: "dim" }, ` ${partsText(item)}`),
         isOnPath.has(item) ? html("span", { class: "on-path", title: "on the critical path" }) : undefined
       ),
-      html("td", { class: "outcome" }, swatch(item.outcome), outcomeText(item)),
+      html("td", { class: "outcome", title: outcomeText(item) }, swatch(item.outcome), outcomeText(item)),
       html("td", { class: "worker number" }, item.worker < 0 ? "" : String(item.worker + 1)),
       html("td", { class: "start number" }, item.started === undefined ? "" : duration(item.started)),
       html("td", { class: "waited number" }, duration(item.waited)),

@@ -6,7 +6,6 @@
 import { duration, plural } from "../../Amounts.ts"
 import type { Fill } from "./Lanes.ts"
 import type { Item, Run, Span } from "./Model.ts"
-import { holdsSession } from "./Model.ts"
 import type { PageFailure } from "./PageData.ts"
 
 /** @internal */
@@ -42,11 +41,17 @@ export const spanText = (item: Item, { attempt, kind, worker }: Span): string =>
 export const failureLine = ({ message, sqlState }: PageFailure): string =>
   sqlState === undefined ? message : `${message} (${sqlState})`
 
+/**
+ * How many parts a query was cut into: without what planned them.
+ *
+ * @internal
+ */
+export const partsText = ({ name, parts }: Item): string =>
+  plural(parts.filter((part) => part.name !== `${name} [plan]`).length, "part")
+
 /** @internal */
-export const outcomeText = ({ extra, outcome, parts }: Item): string =>
-  outcome +
-  (extra.because === undefined ? "" : ` because ${extra.because} did not succeed`) +
-  (parts.length === 0 ? "" : `, ${plural(parts.length, "part")}`)
+export const outcomeText = ({ extra, outcome }: Item): string =>
+  outcome + (extra.because === undefined ? "" : ` because ${extra.because} did not succeed`)
 
 /** @internal */
 export const cancelText = ({ how, tookMillis }: NonNullable<Item["extra"]["cancel"]>): string => {
@@ -72,17 +77,13 @@ export const keptText = ({ outcome }: PageFailure): string | undefined => {
  *
  * @internal
  */
-export const spokenOf = (item: Item, span: Span | undefined): string =>
+export const spokenOf = (item: Item, span: Span): string =>
   [
     item.name,
     outcomeText(item),
-    span === undefined
-      ? "never started"
-      : `${spanText(item, span)}, ${duration(span.to - span.from)} from ${duration(span.from)}`,
-    item.extra.error === undefined ? "" : failureLine(item.extra.error)
-  ]
-    .filter((text) => text !== "")
-    .join(". ")
+    `${spanText(item, span)}, ${duration(span.to - span.from)} from ${duration(span.from)}`,
+    ...(item.extra.error === undefined ? [] : [failureLine(item.extra.error)])
+  ].join(". ")
 
 const mostOfPath = 6
 
@@ -92,13 +93,13 @@ const mostOfPath = 6
  * @internal
  */
 export const verdictOf = (run: Run): string | undefined => {
-  const { binding, concurrency, criticalPath, isBounded, items, lowerBoundMillis } = run
+  const { binding, concurrency, criticalPath, isBounded, items, lowerBoundMillis, processors = Infinity } = run
   if (!isBounded) return undefined
   const bound = `No order of these queries could have beaten ${duration(lowerBoundMillis)}`
   if (binding === "total work") {
-    return concurrency === 1
-      ? `${bound}: that is all of their work, done one by one.`
-      : `${bound}: that is all of their work, shared by ${concurrency} workers.`
+    if (concurrency === 1) return `${bound}: that is all of their work, done one by one.`
+    const sharers = processors < concurrency ? plural(processors, "processor") : plural(concurrency, "worker")
+    return `${bound}: that is all of their work, shared by ${sharers}.`
   }
   if (binding === "longest query") {
     const longest = items.reduce<Item | undefined>((a, b) => (a === undefined || b.ran > a.ran ? b : a), undefined)
@@ -109,6 +110,3 @@ export const verdictOf = (run: Run): string | undefined => {
     names.length <= mostOfPath ? names : [...names.slice(0, 3), `${names.length - 5} more`, ...names.slice(-2)]
   return `${bound}: ${path.join(" → ")} need each other, one after the other.`
 }
-
-/** @internal */
-export const hasRun = ({ spans }: Item): boolean => spans.some(holdsSession)
