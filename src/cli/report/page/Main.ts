@@ -109,9 +109,9 @@ const show = (index: number): void => {
   printing = {
     before: () => {
       for (const one of content.querySelectorAll("details")) one.open = true
-      queries.print()
+      queries.print(true)
     },
-    after: () => queries.draw()
+    after: () => queries.print(false)
   }
 }
 

@@ -22,6 +22,7 @@ const rowHeight = 26
 /** Rows made above and below those that can be seen. */
 const spare = 8
 const mostPrinted = 300
+const mostShown = 150
 const lifeWidth = 240
 
 const columns: ReadonlyArray<{ readonly column: Column; readonly title: string; readonly descending?: boolean }> = [
@@ -171,8 +172,12 @@ export const table = (state: State) => {
     return row
   }
 
-  const draw = (printed = 0): void => {
-    const room = Math.ceil(scroll.clientHeight / rowHeight)
+  /** How many rows are being printed; 0 while it is on a screen. */
+  let printed = 0
+
+  const draw = (): void => {
+    // Where nothing bounds its height, it is as high as all of its rows.
+    const room = Math.min(Math.ceil(scroll.clientHeight / rowHeight), mostShown)
     const first = printed > 0 ? 0 : Math.max(0, Math.floor(scroll.scrollTop / rowHeight) - spare)
     const last = printed > 0 ? Math.min(printed, rows.length) : Math.min(rows.length, first + room + 2 * spare)
     body.replaceChildren(
@@ -275,8 +280,10 @@ export const table = (state: State) => {
   choose({})
   return {
     element,
-    draw,
-    print: () => draw(mostPrinted),
+    print: (isOn: boolean) => {
+      printed = isOn ? mostPrinted : 0
+      draw()
+    },
     showFailed: () => {
       choose({ outcome: "failed" })
       grid.scrollIntoView({ block: "center" })
