@@ -23,7 +23,6 @@ import { availableParallelism } from "node:os"
 import { DurationHistory, PgQueryPool, Plan, Query, QueryPool } from "querypool"
 import { estimate } from "../../src/pool/Estimates.ts"
 import { expected } from "../../src/pool/PgEstimates.ts"
-import { Estimates } from "../../src/query/Members.ts"
 import { BenchDatabase } from "../Database.ts"
 import type { Case, Effort, Subject, Suite } from "../Suite.ts"
 import { BenchError, failAs } from "../Suite.ts"
@@ -196,12 +195,20 @@ const byEstimates = <E, R>(
   millis: (batch: Batch) => Effect.Effect<ReadonlyArray<number | undefined>, E, R>
 ): Effect.Effect<Run, E, R> =>
   Effect.map(
-    Effect.forEach(batches, (batch) => Effect.map(millis(batch), (found) => [batch, found] as const)),
+    Effect.forEach(batches, (batch) =>
+      Effect.map(millis(batch), (found) => batch.pieces.map(({ name }, index) => [name, found[index]] as const))
+    ),
     (found) => {
-      const known = new Map(found)
+      const known = new Map(found.flat())
+      const history = DurationHistory.DurationHistory.of({
+        recall: Effect.succeed((name) => known.get(name)),
+        learn: () => Effect.void
+      })
       return (batch, queries) =>
-        Effect.provideService(inOrder(workers, "longest-first")(batch, queries), Estimates, () =>
-          Effect.succeed(known.get(batch))
+        Effect.provideService(
+          inOrder(workers, "longest-first")(batch, queries),
+          DurationHistory.DurationHistory,
+          history
         )
     }
   )

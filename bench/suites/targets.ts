@@ -12,16 +12,15 @@
  * limits allow, for one database or in all, fail the round.
  */
 import { PgClient } from "@effect/sql-pg"
-import { Cause, Deferred, Effect, Fiber, FileSystem, identity, Layer, Path, Result } from "effect"
+import { Cause, Deferred, Effect, Fiber, FileSystem, Layer, Path } from "effect"
 import type { Scope } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { SqlClient } from "effect/sql/SqlClient"
-import { planOf } from "../../src/cli/FilePlan.ts"
 import type { FilePlan } from "../../src/cli/FilePlan.ts"
-import { parseSqlFile } from "../../src/cli/SqlFile.ts"
 import * as TargetRun from "../../src/cli/TargetRun.ts"
 import type { Target } from "../../src/cli/TargetsFile.ts"
-import * as Faults from "../../test/support/Faults.ts"
+import type * as Faults from "../../test/support/Faults.ts"
+import { filePlanOf, freezingAt, noRows } from "../../test/support/fileRuns.ts"
 import type { Connection } from "../Database.ts"
 import { BenchDatabase } from "../Database.ts"
 import type { Case, Effort, Subject, Suite } from "../Suite.ts"
@@ -47,14 +46,6 @@ const sql = Array.from(
   { length: queriesOnEach },
   (_, index) => `-- name: q${index}\nselect sum(value + ${index})::int as sum from item;`
 ).join("\n")
-
-const plan = Effect.suspend(() => {
-  const source = Result.getOrThrow(parseSqlFile({ file: "targets.sql", defaultName: "targets", text: sql }))
-  return planOf(
-    source.queries.map((query) => ({ ...query, source })),
-    []
-  )
-})
 
 /** Copies of the suite's database, until the scope closes; gives their names. */
 const makeDatabases = Effect.fnUntraced(function* (count: number) {
@@ -117,16 +108,6 @@ const watch = (name: string, observer: PgClient.PgClient, limit: Sample) =>
     )
   )
 
-/** A network on which nothing passes any more in either direction once a query was sent, and nothing more is let in. */
-const freezing = Effect.fnUntraced(function* ({ host, port }: Connection) {
-  const faults = yield* Faults.make({ host, port })
-  yield* faults.inject(Faults.freeze(), {
-    after: Faults.fromClient("Execute", { statement: "from item" }),
-    hits: "everything"
-  })
-  return faults
-})
-
 const targetOf = (
   server: Connection,
   database: string,
@@ -137,19 +118,7 @@ const targetOf = (
   config: { ...server, host: through.host, port: through.port, database, applicationName }
 })
 
-const options = (total: number | undefined): TargetRun.Options => ({
-  concurrency,
-  total,
-  order: "given",
-  stopOnError: false,
-  singleTransaction: false,
-  readOnly: false,
-  snapshot: false,
-  timeout: undefined,
-  retries: 0,
-  maxRows: 1,
-  keep: identity
-})
+const options = (total: number | undefined): TargetRun.Options => ({ ...noRows, concurrency, total, maxRows: 1 })
 
 /** Where the command would remember what each query took, which is nothing that a bench is to teach it. */
 const nowhere = Layer.merge(
@@ -170,6 +139,7 @@ const runAll = Effect.fnUntraced(function* (
   const startedAt = performance.now()
   const teller: TargetRun.TargetsTeller = {
     begun: (name) => ({
+      unreached: () => {},
       happened: () => {},
       ended: ({ report, result }) => {
         if (!healthy.has(name)) return
@@ -212,7 +182,7 @@ const subject = Effect.fnUntraced(function* (
   total: number | undefined
 ): Effect.fn.Return<Subject, BenchError, Scope.Scope | BenchDatabase> {
   const server = yield* BenchDatabase
-  const filePlan = yield* plan.pipe(failAs(name))
+  const filePlan = yield* filePlanOf(sql).pipe(failAs(name))
   const observer = yield* PgClient.make({ ...server, maxConnections: 1 }).pipe(
     Effect.provide(Reactivity.layer),
     failAs(name)
@@ -220,7 +190,7 @@ const subject = Effect.fnUntraced(function* (
   const healthy = new Set(databases.filter((database) => !frozen.has(database)))
   const round = Effect.gen(function* () {
     const networks = new Map<string, Faults.Faults>()
-    if (beside) for (const database of frozen) networks.set(database, yield* freezing(server))
+    if (beside) for (const database of frozen) networks.set(database, yield* freezingAt("from item", server))
     const targets = databases
       .filter((database) => beside || healthy.has(database))
       .map((database) => targetOf(server, database, networks.get(database) ?? server))

@@ -76,7 +76,7 @@ export const databaseAt = Effect.fnUntraced(function* (
   yield* endpointOf(origin, Redacted.value(given))
   const url = fillIn(new URL(Redacted.value(given)), env)
   const endpoint = yield* endpointOf("PG* variables", url.toString())
-  const username = endpoint.username ?? Os.userInfo().username
+  const username = endpoint.username ?? (yield* ownName(origin))
   const database = endpoint.database ?? (env["PGDATABASE"] || username)
   const password =
     endpoint.password ??
@@ -92,6 +92,14 @@ export const databaseAt = Effect.fnUntraced(function* (
     label: endpoint.path ?? `${endpoint.host}:${endpoint.port}`
   }
 })
+
+/** A container may run as a user that the system has no name for. */
+const ownName = (origin: string): Effect.Effect<string, UsageError> =>
+  Effect.try({
+    try: () => Os.userInfo().username,
+    catch: () =>
+      usage(`${origin}: no user is given, and this process's own has no name. Give one in the URL or in PGUSER`)
+  })
 
 /** `user:12/34@host`: read as a URL, this is the port 12 of a host, and that much of the password would be shown. */
 const cutPassword = /^[^:]*:\/\/[^@/?#]*:[^@/?#]*[/?#][^=]*@/

@@ -12,103 +12,18 @@
  * @internal
  */
 import type { FileSystem, Path } from "effect"
-import { Effect, Layer, Predicate } from "effect"
+import { Effect, Layer } from "effect"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import { createHash } from "node:crypto"
 import { findCacheFolder } from "../embedded/CacheFolder.ts"
 import * as DurationHistory from "../pool/DurationHistory.ts"
 import type { Estimate } from "../pool/Estimates.ts"
 import { expected } from "../pool/PgEstimates.ts"
-import { Estimates } from "../query/Members.ts"
 import type { QueryPool } from "../query/QueryPool.ts"
 import type { FileQuery } from "./QueryFiles.ts"
+import { sentOf } from "./SqlParameters.ts"
 
 type FileQueries = ReadonlyArray<Pick<FileQuery, "name" | "statements">>
-
-type History = Layer.Layer<DurationHistory.DurationHistory, never, FileSystem.FileSystem | Path.Path>
-
-/**
- * For a run of these queries: it teaches the history, and goes by it and by what the server knows when it is to start
- * the longest first. `database` is whatever identifies the database.
- *
- * @internal
- */
-export const layer = (
-  queries: FileQueries,
-  database: string
-): Layer.Layer<DurationHistory.DurationHistory, never, FileSystem.FileSystem | Path.Path | QueryPool> =>
-  Layer.provideMerge(
-    Layer.effect(
-      Estimates,
-      Effect.map(
-        Effect.context<DurationHistory.DurationHistory | QueryPool>(),
-        (context) => (members) =>
-          Effect.map(Effect.provideContext(estimates(queries), context), (found) => {
-            const millis = new Map(queries.map(({ name }, index) => [name, found[index]?.millis]))
-            return members.map((member) =>
-              Predicate.hasProperty(member, "name") && typeof member.name === "string"
-                ? millis.get(member.name)
-                : undefined
-            )
-          })
-      )
-    ),
-    historyOf(queries, database)
-  )
-
-/**
- * What was learned of these queries on any database, for a plan of them.
- *
- * @internal
- */
-export const layerAnywhere = (queries: FileQueries): History => historyOf(queries, undefined)
-
-/**
- * What each of these queries is expected to take, and how that is known.
- *
- * @internal
- */
-export const estimates = (
-  queries: FileQueries
-): Effect.Effect<ReadonlyArray<Estimate | undefined>, never, DurationHistory.DurationHistory | QueryPool> =>
-  expected(queries.map(({ name, statements }) => ({ key: name, statements: statements.map(({ text }) => text) })))
-
-/** The history by the queries' names. */
-const historyOf = (queries: FileQueries, database: string | undefined): History => {
-  const keysIn = (place: string | undefined) =>
-    new Map(queries.map(({ name, statements }) => [name, keyIn(place, statements)]))
-  return Layer.effect(
-    DurationHistory.DurationHistory,
-    Effect.map(DurationHistory.DurationHistory, (history) =>
-      DurationHistory.DurationHistory.of({
-        recall: Effect.map(history.recall, (expected) => {
-          const keys = keysIn(database)
-          return (name) => expected(keys.get(name) ?? "")
-        }),
-        learn: (run) => {
-          const places = [...new Set([database, undefined])].map(keysIn)
-          const learned = run
-            .entries()
-            .flatMap(([name, took]) => places.map((keys) => [keys.get(name) ?? "", took] as const))
-          return history.learn(new Map(learned.filter(([key]) => key !== "")))
-        }
-      })
-    )
-  ).pipe(Layer.provide(kept))
-}
-
-const keyIn = (database: string | undefined, statements: FileQueries[number]["statements"]): string =>
-  createHash("sha256")
-    .update(JSON.stringify([database ?? null, ...statements.map(({ text }) => text)]))
-    .digest("base64url")
-
-/**
- * The history itself, for as long as it is provided: for many runs that go on at once, of which each would read and write
- * the file otherwise.
- *
- * @internal
- */
-export const shared = Layer.suspend(() => Layer.provide(Layer.empty, kept))
 
 const kept = Layer.unwrap(
   Effect.map(
@@ -119,3 +34,66 @@ const kept = Layer.unwrap(
         : DurationHistory.layerFileSystem(folder)
   )
 )
+
+/**
+ * The history itself, for as long as it is provided: for many runs that go on at once, of which each would read and write
+ * the file otherwise.
+ *
+ * @internal
+ */
+export const shared = Layer.provide(Layer.empty, kept)
+
+/**
+ * The history by the names of these queries. `database` is whatever identifies the database that they run on; without
+ * it, it knows of runs on any.
+ *
+ * @internal
+ */
+export const layer = (
+  queries: FileQueries,
+  database?: string
+): Layer.Layer<DurationHistory.DurationHistory, never, FileSystem.FileSystem | Path.Path> => {
+  const texts = new Map(queries.map(({ name, statements }) => [name, textsOf(statements)]))
+  const keyOf = (place: string | undefined, name: string): string | undefined => {
+    const known = texts.get(name)
+    return (
+      known &&
+      createHash("sha256")
+        .update(JSON.stringify([place ?? null, ...known]))
+        .digest("base64url")
+    )
+  }
+  const ofPlace = (run: ReadonlyMap<string, number>, place: string | undefined) =>
+    Map.groupBy(run, ([name]) => keyOf(place, name))
+      .entries()
+      // Of queries that say the same under several names, as of those of one name, a run teaches the mean.
+      .flatMap(([key, all]) => (key === undefined ? [] : [[key, meanOf(all.map(([, millis]) => millis))] as const]))
+  return Layer.effect(
+    DurationHistory.DurationHistory,
+    Effect.map(DurationHistory.DurationHistory, (history) =>
+      DurationHistory.DurationHistory.of({
+        recall: Effect.map(history.recall, (expected) => (name) => {
+          const key = keyOf(database, name)
+          return key === undefined ? undefined : expected(key)
+        }),
+        learn: (run) => history.learn(new Map([...ofPlace(run, database), ...ofPlace(run, undefined)]))
+      })
+    )
+  ).pipe(Layer.provide(kept))
+}
+
+/**
+ * What each of these queries is expected to take, and how that is known: by the history, else by the server.
+ *
+ * @internal
+ */
+export const estimates = (
+  queries: FileQueries
+): Effect.Effect<ReadonlyArray<Estimate | undefined>, never, DurationHistory.DurationHistory | QueryPool> =>
+  expected(
+    queries.map(({ name, statements }) => ({ key: name, statements: statements.map((one) => sentOf(one).text) }))
+  )
+
+const textsOf = (statements: FileQuery["statements"]): ReadonlyArray<string> => statements.map(({ text }) => text)
+
+const meanOf = (all: ReadonlyArray<number>): number => all.reduce((sum, one) => sum + one, 0) / all.length

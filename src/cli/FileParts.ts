@@ -3,7 +3,7 @@
  *
  * - Its parts are a run of their own, as wide as the one around, because they have to see one moment: that of the run
  *   around, where it has one. It holds a slot of the run around; sessions are shared with all that runs there.
- * - It starts with the first of its parts, and ends with the last. Its rows come part after part.
+ * - It starts with what plans its parts, and ends with the last of them. Its rows come part after part.
  * - What is said of a query in its header lines or by flags holds for each part, but for its timeout, which is that of
  *   the whole.
  *
@@ -13,19 +13,19 @@ import { Duration, Effect, Schema } from "effect"
 import { withSlot } from "../internal/Slots.ts"
 import * as Partition from "../query/Partition.ts"
 import type { Part } from "../query/PartitionPlan.ts"
-import { forEachPart, placed } from "../query/PartitionRun.ts"
+import { forEachPart } from "../query/PartitionRun.ts"
 import * as Query from "../query/Query.ts"
-import { QueryError, Rejected, TimedOut } from "../query/QueryError.ts"
+import { QueryError, TimedOut } from "../query/QueryError.ts"
 import type { CancelEnd, QueryEvent } from "../query/QueryEvent.ts"
+import type { Unit } from "../query/QueryPool.ts"
 import { QueryPool, QueryTypeId } from "../query/QueryPool.ts"
 import type { Life, Run } from "../query/Run.ts"
 import { told } from "../query/Run.ts"
-import { placeIn } from "../query/Subquery.ts"
 import type { FileResult, Kept } from "./FileResult.ts"
 import { nothing, runStatement } from "./FileResult.ts"
 import type { Defaults } from "./QueryOptions.ts"
 import { optionsOf } from "./QueryOptions.ts"
-import type { SqlStatement } from "./SqlSplitter.ts"
+import { sentOf } from "./SqlParameters.ts"
 
 /**
  * The query as a member of a run, or `undefined` where it is not to be cut.
@@ -37,10 +37,11 @@ export const inParts = (result: FileResult, options: Defaults & Kept) => {
   const [statement] = statements
   const { partition } = settings
   if (partition === undefined || statement === undefined) return undefined
+  const sent = sentOf(statement)
   const { retry, timeout } = optionsOf(settings, options)
   const how = { mode: "readOnly", retry } as const
   const cut = Partition.byRange(
-    { name, schema: Schema.Unknown, statement: () => ({ sql: statement.text, parameters: [] }) },
+    { name, schema: Schema.Unknown, statement: () => ({ sql: sent.text, parameters: sent.parameters }) },
     partition
   )
   const work = (run: Run, life: Life | undefined): Effect.Effect<void, QueryError, QueryPool> =>
@@ -56,20 +57,23 @@ export const inParts = (result: FileResult, options: Defaults & Kept) => {
           part.name,
           (sql, unit) => {
             Object.assign(own, nothing())
-            return runStatement(sql, unit, own, statement, options, part.text)
+            whole.runs(index, unit)
+            return Effect.map(runStatement(sql, unit, own, statement, options, part.text), () => {
+              keepFirst(parts, options.maxRows)
+            })
           },
           how
-        ).pipe(Effect.mapError((error) => placed(error, part.statement)))
+        )
       }
       const onPlanned = (count: number) =>
         Effect.sync(() => {
           result.parts = count
         })
-      const { concurrency } = run
-      const runOptions = { concurrency, deadline: limit?.left, onEvent: (event: QueryEvent) => whole.happened(event) }
-      return forEachPart(cut, runOptions, runPart, onPlanned).pipe(
-        Effect.map(() => whole.gave(result, parts, options.maxRows)),
-        Effect.mapError((error) => inFile(limit === undefined ? error : limit.named(error), statement)),
+      const onEvent = (event: QueryEvent): void => whole.happened(event)
+      const ofRun = { concurrency: run.concurrency, deadline: limit?.left, onEvent, retry }
+      return forEachPart(cut, ofRun, runPart, onPlanned).pipe(
+        Effect.map(() => whole.gave(result, parts)),
+        Effect.mapError((error) => (limit === undefined ? error : limit.named(error))),
         Effect.ensuring(Effect.sync(() => whole.over()))
       )
     })
@@ -93,15 +97,24 @@ const sharing = ({ snapshot }: Run, pool: QueryPool["Service"]): QueryPool["Serv
 
 /** What its run is told of the query while its parts run. */
 class Whole {
-  rows = 0
   onNotice: ((severity: string, message: string) => void) | undefined
   onCancelled: ((end: CancelEnd) => void) | undefined
   private readonly life: Life | undefined
   private started = false
   private cancelEnd: CancelEnd | undefined
+  /** Of each part the latest attempt. */
+  private readonly units: Array<Pick<Unit, "rows">> = []
 
   constructor(life: Life | undefined) {
     this.life = life
+  }
+
+  get rows(): number {
+    return this.units.reduce((sum, { rows }) => sum + rows, 0)
+  }
+
+  runs(part: number, unit: Pick<Unit, "rows">): void {
+    this.units[part] = unit
   }
 
   happened(event: QueryEvent): void {
@@ -119,18 +132,32 @@ class Whole {
     if ("id" in event && event._tag !== "OfPart") this.life?.ofPart(event)
   }
 
-  gave(result: FileResult, parts: ReadonlyArray<FileResult>, maxRows: number): void {
+  gave(result: FileResult, parts: ReadonlyArray<FileResult>): void {
     result.columns = parts[0]?.columns
-    result.rows = parts.flatMap(({ rows }) => rows).slice(0, maxRows)
+    result.rows = parts.flatMap(({ rows }) => rows)
     result.rowCount = parts.reduce((sum, { rowCount }) => sum + rowCount, 0)
     result.resultSets = 1
     result.command = `SELECT ${result.rowCount}`
-    this.rows = result.rowCount
   }
 
   over(): void {
     if (this.cancelEnd !== undefined) this.onCancelled?.(this.cancelEnd)
   }
+}
+
+/**
+ * Keeps no more rows than are shown, though parts end in any order: of a part those for which there is room behind all
+ * that are known to come before.
+ *
+ * @internal
+ */
+export const keepFirst = (parts: ReadonlyArray<Pick<FileResult, "rows">>, maxRows: number): void => {
+  let room = maxRows
+  // Passes over parts that have not begun.
+  parts.forEach((part) => {
+    part.rows = part.rows.slice(0, room)
+    room -= part.rows.length
+  })
 }
 
 /** Ends of a cancel, the worst first. */
@@ -155,12 +182,4 @@ const limitOf = (run: Run, timeout: Duration.Duration | undefined) => {
     left: Duration.millis(Math.max(0, Math.min(left, timeoutMillis))),
     named: (error: QueryError) => (error.reason._tag === "TimedOut" ? error.with({ reason }) : error)
   }
-}
-
-/** Of the text around the statement, no place is in the file. */
-const inFile = (error: QueryError, { text }: SqlStatement): QueryError => {
-  const { reason } = error
-  if (reason._tag !== "Rejected" || reason.position === undefined) return error
-  if (placeIn(text, reason.position) !== undefined) return error
-  return error.with({ reason: new Rejected({ ...reason, message: reason.message, position: undefined }) })
 }

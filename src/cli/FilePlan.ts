@@ -6,7 +6,6 @@
  * @internal
  */
 import { Effect } from "effect"
-import { Estimates } from "../query/Members.ts"
 import * as Plan from "../query/Plan.ts"
 import { UsageError } from "./CliFailure.ts"
 import type { FileQuery } from "./QueryFiles.ts"
@@ -58,18 +57,16 @@ export const planOf = Effect.fnUntraced(function* (
 })
 
 /**
- * The same with what is known of how long each query takes.
+ * The same with what each query is expected to take, in milliseconds, as far as that is known.
  *
  * @internal
  */
-export const withEstimates = Effect.fnUntraced(function* ({
-  plan,
-  queries
-}: FilePlan): Effect.fn.Return<FilePlan, UsageError> {
-  const estimate = yield* Estimates
-  const estimates = yield* estimate(queries)
-  return { queries, plan: estimates === undefined ? plan : yield* checked(queries, estimates) }
-})
+export const withEstimates = (
+  { queries }: FilePlan,
+  estimates: ReadonlyArray<number | undefined>
+): Effect.Effect<FilePlan> =>
+  // They are those of a plan, and were checked for it.
+  Effect.orDie(Effect.map(checked(queries, estimates), (plan) => ({ queries, plan })))
 
 const checked = (
   queries: ReadonlyArray<FileQuery>,

@@ -8,6 +8,7 @@ import type { SqlClient } from "effect/sql/SqlClient"
 import type { Unit } from "../query/QueryPool.ts"
 import type { SqlText } from "../query/Subquery.ts"
 import type { FileQuery } from "./QueryFiles.ts"
+import { sentOf } from "./SqlParameters.ts"
 import type { SqlStatement } from "./SqlSplitter.ts"
 
 type Row = Readonly<Record<string, string | null>>
@@ -84,7 +85,7 @@ export const runStatement = (
   result: FileResult,
   statement: SqlStatement,
   options: Kept,
-  { parameters, text }: SqlText = { text: statement.text, parameters: [] }
+  { parameters, text }: SqlText = sentOf(statement)
 ) =>
   Effect.suspend(() => {
     const { keep, maxRows } = options

@@ -58,7 +58,7 @@ const toQuery = (result: FileResult, options: Options) => {
 
 const withBounds = (report: Report.Report, plan: Plan.Plan): RunReport => ({
   ...report,
-  ...Report.bounds(report, plan)
+  ...Report.bounds(report, report.concurrency, plan)
 })
 
 /**

@@ -5,6 +5,7 @@
  */
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
+import { estimates } from "../query/Learning.ts"
 import * as Plan from "../query/Plan.ts"
 import { UsageError } from "./CliFailure.ts"
 import * as Durations from "./Durations.ts"
@@ -44,7 +45,8 @@ export const planCommand = Command.make(
       return yield* new UsageError({ message: "--json and --mermaid print two different things. Give one of them" })
     }
     const checked = yield* planOf(yield* readQueries(paths), select)
-    const filePlan = yield* Effect.provide(withEstimates(checked), Durations.layerAnywhere(checked.queries))
+    const learned = yield* Effect.provide(estimates(checked.queries), Durations.layer(checked.queries))
+    const filePlan = yield* withEstimates(checked, learned)
     if (mermaid) return yield* Console.log(Plan.toMermaid(filePlan.plan))
     const facts = factsOf(filePlan, Math.min(concurrency, filePlan.queries.length), order)
     yield* Console.log(json ? JSON.stringify(facts, undefined, 2) : toTable(facts, stdoutScreen()))

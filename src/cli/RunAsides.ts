@@ -6,6 +6,7 @@
 import { QueryError } from "../query/QueryError.ts"
 import type { QueryEvent } from "../query/QueryEvent.ts"
 import { duration, plural } from "./Amounts.ts"
+import { sayable } from "./CliFailure.ts"
 import { hintOf, messageOf, placeOf } from "./Failure.ts"
 import type { Output } from "./Output.ts"
 import { excerpt } from "./SqlPlace.ts"
@@ -22,7 +23,13 @@ import { toLine } from "./TextValue.ts"
 export const asides = (
   output: Output,
   { failures, quiet }: { readonly quiet: boolean; readonly failures: boolean }
-): Pick<Teller, "happened" | "ended"> => ({
+): Pick<Teller, "unreached" | "happened" | "ended"> => ({
+  unreached: (message, delayMillis) => {
+    const { console, stderr, target } = output
+    if (quiet) return
+    const name = target === undefined ? "" : `${style(stderr, ["bold", "yellow"], toLine(target))}: `
+    console.error(`${name}${sayable(message)}. Retrying in ${duration(delayMillis)}`)
+  },
   happened: (event) => sayHappening(output, event, quiet),
   ended: (finished) => {
     const isFailure = failures && finished.report.outcome === "Failed"

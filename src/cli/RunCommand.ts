@@ -24,6 +24,7 @@ import { reportFiles, writeReports } from "./report/ReportFiles.ts"
 import { runFlags, runOptions } from "./RunFlags.ts"
 import { description, examples, summary } from "./RunHelp.ts"
 import { forPeople, forPrograms } from "./RunOutput.ts"
+import { readValues, withParameters } from "./SqlParameters.ts"
 import { targetsForPeople, targetsForPrograms } from "./TargetOutput.ts"
 import * as TargetRun from "./TargetRun.ts"
 import { readTargets } from "./TargetsFile.ts"
@@ -38,7 +39,9 @@ export const runCommand = Command.make(
     const { embedded, json, quiet, targets, total, url } = input
     yield* checkPlace(input)
     const how = yield* runOptions(input)
-    const filePlan = yield* planOf(yield* readQueries(input.paths), input.select)
+    const selected = yield* planOf(yield* readQueries(input.paths), input.select)
+    const queries = yield* withParameters(selected.queries, yield* readValues(input.param))
+    const filePlan = { ...selected, queries }
     yield* checkModes(filePlan.queries, how)
     const files = yield* reportFiles(input.report)
     const output = yield* ofProcess

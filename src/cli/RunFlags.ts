@@ -14,6 +14,11 @@ import type { Defaults } from "./QueryOptions.ts"
 
 /** @internal */
 export const runFlags = {
+  param: Flag.String("param").pipe(
+    Flag.withMetavar("name=value"),
+    Flag.withDescription("The value of :name in the queries (repeat for more)"),
+    Flag.atLeast(0)
+  ),
   onError: Flag.Literals("on-error", ["continue", "stop"]).pipe(
     Flag.withDescription("What one failure means for the others (default continue)"),
     Flag.withDefault("continue")
@@ -55,7 +60,7 @@ export const runFlags = {
  * @internal
  */
 export const runOptions = Effect.fnUntraced(function* (
-  flags: Command.Command.Config.Infer<typeof runFlags>
+  flags: Omit<Command.Command.Config.Infer<typeof runFlags>, "param">
 ): Effect.fn.Return<Defaults & Pick<FileRun.Options, "queueTimeout" | "deadline" | "stopOnError">, UsageError> {
   const { allowStandby, deadline, onError, queueTimeout, readOnly, retries, singleTransaction, snapshot, timeout } =
     flags

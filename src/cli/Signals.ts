@@ -5,10 +5,15 @@
  *                                             |
  *                                             +--SIGINT--> left at once, exit code 130
  *
+ *     ended --its output is read--> gone
+ *       |
+ *       +--SIGINT, SIGTERM, SIGHUP--> gone at once, exit code 130
+ *
  * - The first asks: what runs is cancelled on the server, and the command ends when that has stopped.
  * - A second Ctrl-C insists: the command says what it left behind, and ends without waiting for a server that may never
  *   answer.
  * - A second SIGTERM or SIGHUP changes nothing: systemd sends both at once, and a terminal that closes does so twice.
+ * - The process ends when all of its output has been read, whatever its exit code.
  *
  * @internal
  */
@@ -33,6 +38,7 @@ export let stop = (): void => {}
 export const runMain = (insisted: () => void) =>
   Runtime.makeRunMain(({ fiber, teardown }) => {
     let isStopped = false
+    let isEnded = false
     let signalledAt: number | undefined
 
     stop = () => {
@@ -41,6 +47,8 @@ export const runMain = (insisted: () => void) =>
     }
     const onSignal = (signal: NodeJS.Signals): void => {
       const isSame = signalledAt !== undefined && performance.now() - signalledAt < relayMillis
+      // Whoever reads the output may never do so, and nothing runs any more.
+      if (isEnded && !isSame) process.exit(exitCode.interrupted)
       if (signalledAt !== undefined && signal === "SIGINT" && !isSame) {
         insisted()
         process.exit(exitCode.interrupted)
@@ -53,10 +61,17 @@ export const runMain = (insisted: () => void) =>
     // Without them the process would end at once, and leave its queries running on the server.
     for (const signal of signals) process.on(signal, onSignal)
     fiber.addObserver((exit) => {
-      for (const signal of signals) process.off(signal, onSignal)
-      // What was written to a pipe is written when the process ends by itself.
+      isEnded = true
       teardown(exit, (code) => {
-        if (isStopped || code !== 0) process.exit(code)
+        process.exitCode = code
+        // What a pipe has not taken yet would be lost by `process.exit`: half a document.
+        void Promise.all([process.stdout, process.stderr].map(flush)).then(() => {
+          for (const signal of signals) process.off(signal, onSignal)
+          if (isStopped || code !== 0) process.exit()
+        })
       })
     })
   })
+
+/** Waits until all of it is written, or cannot be. */
+const flush = (stream: NodeJS.WriteStream): Promise<unknown> => new Promise((done) => stream.write("", done))

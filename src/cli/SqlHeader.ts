@@ -90,6 +90,7 @@ const words = {
   },
   partition: (value: string): SqlSettings | undefined => {
     const [, before, name = "", after] = partitionPattern.exec(value) ?? []
+    if (before !== undefined && after !== undefined) return undefined
     const parts = Number(before ?? after)
     const column = name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name
     return parts >= 1 && parts <= mostParts && column !== "" ? { partition: { column, parts } } : undefined

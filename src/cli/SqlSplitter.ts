@@ -45,6 +45,8 @@ import { advance, type SqlPlace, startOf } from "./SqlPlace.ts"
  */
 export interface SqlStatement extends SqlPlace {
   readonly text: string
+  /** What is sent in place of the text, where that has parameters: of the same length. */
+  readonly bound?: { readonly text: string; readonly parameters: ReadonlyArray<unknown> } | undefined
 }
 
 /**

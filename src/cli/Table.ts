@@ -127,8 +127,11 @@ function* records(
   body: ReadonlyArray<ReadonlyArray<Cell>>,
   screen: Screen
 ): Generator<string> {
-  const label = Math.min(30, Math.max(...heads.map((head) => head.width)))
-  const room = Math.max(1, (screen.width ?? Infinity) - label - gap)
+  const { width = Infinity } = screen
+  // A value needs as much room as its name; cut within its colours, it would leave half an escape sequence.
+  const widest = Math.max(...heads.map((head) => head.width))
+  const label = Math.min(30, widest, Math.max(narrowest, Math.floor((width - gap) / 2)))
+  const room = Math.max(narrowest, width - label - gap)
   const names = heads.map((head) => {
     const { text, width } = clip(head, label)
     return style(screen, "bold", text) + " ".repeat(label - width + gap)

@@ -49,9 +49,10 @@ export const targetsForPeople = (output: Output, quiet: boolean): TargetsTeller 
         error: (text) => void kept.push(() => console.error(text))
       }
       const { ended } = forPeople({ ...output, target: name, console: keeping, stdout: narrower }, quiet)
-      const { happened } = forPeople({ ...output, target: name }, quiet)
+      const { happened, unreached } = forPeople({ ...output, target: name }, quiet)
       let isHeaded = !quiet
       return {
+        unreached,
         happened,
         ended,
         unreachable: (message) => {

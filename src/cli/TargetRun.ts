@@ -11,11 +11,10 @@
  * @internal
  */
 import type { FileSystem, Path } from "effect"
-import { Clock, Effect } from "effect"
+import { Cause, Clock, Effect, Exit } from "effect"
 import { Slots, withSlot } from "../internal/Slots.ts"
 import { unstarted } from "../query/Attempts.ts"
 import type { QueryPool } from "../query/QueryPool.ts"
-import type { UsageError } from "./CliFailure.ts"
 import { QueryFailed } from "./CliFailure.ts"
 import { runOn } from "./DatabaseRun.ts"
 import * as Durations from "./Durations.ts"
@@ -95,7 +94,7 @@ export const run = Effect.fnUntraced(function* (
   filePlan: FilePlan,
   options: Options,
   teller: TargetsTeller
-): Effect.fn.Return<void, QueryFailed | UsageError, FileSystem.FileSystem | Path.Path> {
+): Effect.fn.Return<void, QueryFailed, FileSystem.FileSystem | Path.Path> {
   const { total } = options
   const slots = total === undefined ? undefined : new Slots(total)
   const clock = yield* Clock.Clock
@@ -130,18 +129,18 @@ export const run = Effect.fnUntraced(function* (
   }
 
   const begun = new Set<Target>()
+  const bounded = (pool: Pool): Pool =>
+    slots === undefined ? pool : within(pool, new Slots(options.concurrency), slots, clock)
   const runOne = (target: Target) =>
     Effect.suspend(() => {
       begun.add(target)
       const { ofRun, skipped, unreachable } = begin(target)
-      const bounded = (pool: Pool): Pool =>
-        slots === undefined ? pool : within(pool, new Slots(options.concurrency), slots, clock)
-      return runOn(target, filePlan, options, ofRun, bounded).pipe(
+      return Effect.suspend(() => runOn(target, filePlan, options, ofRun, bounded)).pipe(
         Effect.catchTags({
           QueryFailed: () => Effect.void,
           Unreachable: ({ message }) => Effect.sync(() => unreachable(message))
         }),
-        Effect.onInterrupt(() => Effect.sync(() => skipped(true)))
+        Effect.onExit((exit) => Effect.sync(() => skipped(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))))
       )
     })
 

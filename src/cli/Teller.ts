@@ -33,6 +33,8 @@ export interface RunReport extends Report {
  * @internal
  */
 export interface Teller {
+  /** The database could not be reached, and is tried again after that time. Nothing was run so far. */
+  readonly unreached: (message: string, delayMillis: number) => void
   /** Something happened, as it happens. */
   readonly happened: (event: QueryEvent) => void
   /** One query ended: told in the order of the files, as soon as it and all before it have ended. */
@@ -47,6 +49,9 @@ export interface Teller {
  * @internal
  */
 export const tellAll = (...tellers: ReadonlyArray<Partial<Teller>>): Teller => ({
+  unreached: (...told) => {
+    for (const { unreached } of tellers) unreached?.(...told)
+  },
   happened: (event) => {
     for (const { happened } of tellers) happened?.(event)
   },

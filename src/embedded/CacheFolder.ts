@@ -12,13 +12,21 @@ import { isAbsolute, join } from "node:path"
 /** The folders that are tried, in their order. */
 export const cacheFolders = (): ReadonlyArray<string> => {
   const uid = process.getuid?.()
-  const configured = process.env["XDG_CACHE_HOME"]
-  const usual = uid === 0 ? "/var/cache" : join(homedir(), ".cache")
+  const configured = process.env["XDG_CACHE_HOME"] ?? ""
+  const usual = uid === 0 ? "/var/cache" : join(home(), ".cache")
   return [
-    ...(configured !== undefined && isAbsolute(configured) ? [join(configured, "querypool")] : []),
-    join(usual, "querypool"),
+    ...[configured, usual].filter(isAbsolute).map((folder) => join(folder, "querypool")),
     join(tmpdir(), `querypool-cache-${uid ?? ""}`)
   ]
+}
+
+/** Empty where there is none: node throws for a user whom the system does not know, as in many a container. */
+const home = (): string => {
+  try {
+    return homedir()
+  } catch {
+    return ""
+  }
 }
 
 /** The first that can be used, made if it is not there; `isFit` may ask for more. `undefined` if none can. */

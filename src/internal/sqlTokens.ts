@@ -107,6 +107,19 @@ const endOfNumber = (text: string, at: number): number => {
   return text.charCodeAt(end) === point ? skip(text, end + 1, isDigit) : end
 }
 
+/** Behind white space and comments, if there are any. */
+export const endOfGap = (text: string, from: number): number => {
+  let at = from
+  for (;;) {
+    at = skip(text, at, isSpace)
+    const [code, next] = [text.charCodeAt(at), text.charCodeAt(at + 1)]
+    if (code === dash && next === dash) at = endOfLine(text, at)
+    else if (code === slash && next === star) at = endOfBlockComment(text, at)
+    else return at
+    if (at === unterminated) return at
+  }
+}
+
 export const endOfBlockComment = (text: string, at: number): number => {
   const marks = /\/\*|\*\//g
   marks.lastIndex = at

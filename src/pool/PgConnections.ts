@@ -20,7 +20,6 @@ import type { PgConnection } from "@effect/sql-pg"
 import type { Scope } from "effect"
 import { Clock, Duration, Effect, Exit, Option, Random } from "effect"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
-import type { Duplex } from "node:stream"
 import { Slots } from "../internal/Slots.ts"
 import { QueueFull } from "../query/QueryError.ts"
 import type { Limit, Terms } from "../query/QueryPool.ts"
@@ -35,8 +34,7 @@ import { fateOf } from "./PgLostCommit.ts"
 import * as PgPipeline from "./PgPipeline.ts"
 import { PgStatistics } from "./PgStatistics.ts"
 import { tune } from "./PgTuning.ts"
-import type { Observed } from "./PgTextFilter.ts"
-import type { ServerConnection } from "./ServerConnection.ts"
+import type { OpenSocket, ServerConnection } from "./ServerConnection.ts"
 import { connect } from "./ServerConnection.ts"
 
 /** @internal */
@@ -47,8 +45,7 @@ export interface Config {
   readonly connectionTTL: Duration.Duration
   /** What the driver connects with, but for the socket. */
   readonly driver: Omit<PgConnection.Config, "stream">
-  /** Opens a socket to the server. Without `observed` it carries no messages that anybody would read. */
-  readonly openSocket: (observed: Observed | undefined) => Duplex
+  readonly openSocket: OpenSocket
   /** Where effect/sql keeps the transaction that a fiber is in. */
   readonly transaction: TransactionKey
   /** Reset each session, whatever its statements looked like. */

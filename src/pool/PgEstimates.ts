@@ -1,8 +1,8 @@
 /**
  * How long queries are expected to take: by the history, and of those that it does not know by what the server knows.
  *
- * Where the history knows all of them, the server is not asked. Otherwise one session is used for two seconds at most;
- * what was found by then counts. It never fails: what cannot be found out is left out.
+ * Where the history knows all of them, or all say the same, the server is not asked. Otherwise one session is used for
+ * two seconds at most; what was found by then counts. It never fails: what cannot be found out is left out.
  *
  * @internal
  */
@@ -51,13 +51,17 @@ export const expected = (
     }))
     const isOpen = (index: number): boolean =>
       hints[index]?.learnedMillis === undefined && hints[index]?.statisticsMillis === undefined
-    if (queries.some(({ statements }, index) => isOpen(index) && statements.length > 0)) {
+    if (doDiffer(queries) && queries.some(({ statements }, index) => isOpen(index) && statements.length > 0)) {
       yield* Effect.catch(ask(queries, hints, isOpen, patience), (error) =>
         Effect.logDebug("The server could not be asked how long queries take", error)
       )
     }
     return estimate(hints)
   })
+
+/** A thousand look-ups with one text are in order as they are. */
+const doDiffer = (queries: ReadonlyArray<Subject>): boolean =>
+  new Set(queries.map(({ statements }) => JSON.stringify(statements))).size > 1
 
 type Draft = { -readonly [K in keyof Hints]: Hints[K] }
 
@@ -80,9 +84,12 @@ const ask = (
         const open = places.filter(isOpen)
         if (open.length === 0) return
         const measured = spread(places.filter((index) => !isOpen(index)))
+        const costs = new Map<string, number | undefined>()
         for (const index of [...measured, ...open]) {
           const [hint, text] = [hints[index], queries[index]?.statements[0]]
-          if (hint !== undefined && text !== undefined) hint.cost = yield* PgHints.cost(sql, text)
+          if (hint === undefined || text === undefined) continue
+          if (!costs.has(text)) costs.set(text, yield* PgHints.cost(sql, text))
+          hint.cost = costs.get(text)
         }
       }),
     { mode: "readOnly", timeout: patience }

@@ -91,8 +91,12 @@ export class Place implements Unit {
     return outcomeOf(this.facts)
   }
 
+  copyRows(): Effect.Effect<never, SqlError> {
+    return Effect.fail(refused("rows cannot be copied in the pipelined lane: they would hold up what others sent"))
+  }
+
   send(sql: string, params: ReadonlyArray<unknown>): Effect.Effect<ReadonlyArray<unknown>, SqlError> {
-    if (verdictOf(sql).residue !== "none") return Effect.fail(unfit())
+    if (verdictOf(sql).residue !== "none") return Effect.fail(refused(unfit))
     this.sql = sql
     this.state = "sent"
     this.lane.underWay.add(this)
@@ -104,10 +108,11 @@ export class Place implements Unit {
   }
 }
 
-const unfit = (): SqlError => {
-  const message =
-    "the pipelined lane is for statements that leave their session as it was, and for no transactions: others use it " +
-    "at the same time"
+const unfit =
+  "the pipelined lane is for statements that leave their session as it was, and for no transactions: others use it at " +
+  "the same time"
+
+const refused = (message: string): SqlError => {
   const cause = Object.assign(new Error(message), { hint: 'leave `lane: "pipelined"` out' })
   return new SqlError({ reason: new UnknownError({ cause, message, operation: "query" }) })
 }

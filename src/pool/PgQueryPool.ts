@@ -17,9 +17,10 @@
  */
 import { PgClient, PgConnection } from "@effect/sql-pg"
 import { Config as EffectConfig, Context, Duration, Effect, Layer, Stream } from "effect"
-import { Reactivity } from "effect/reactivity"
-import { SqlClient, Statement } from "effect/sql"
+import * as Reactivity from "effect/reactivity/Reactivity"
+import * as SqlClient from "effect/sql/SqlClient"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
+import * as Statement from "effect/sql/Statement"
 import type { QueryError } from "../query/QueryError.ts"
 import { ConnectionLost } from "../query/QueryError.ts"
 import type { QueryInfo, Terms } from "../query/QueryPool.ts"
@@ -31,7 +32,7 @@ import type { Classified } from "./PgErrors.ts"
 import { classify, toQueryError } from "./PgErrors.ts"
 import { PgLedger } from "./PgLedger.ts"
 import type { Place } from "./PgPipeline.ts"
-import { PgRefusal, refusal } from "./PgRefusal.ts"
+import { PgRefusal, refusal, rejection } from "./PgRefusal.ts"
 import { PgSession } from "./PgSession.ts"
 import * as PgSnapshot from "./PgSnapshot.ts"
 import { beginReading } from "./PgSnapshot.ts"
@@ -291,8 +292,8 @@ const make = Effect.fnUntraced(function* (config: Config) {
           )
         }
         session = joined
-        const over = joined.over()
-        if (over !== undefined) return over
+        const refused = joined.over() ?? apart(snapshot)
+        if (refused !== undefined) return refused
         const limit = terms?.running?.()
         if (limit === undefined) return run(joined)
         return Effect.timeoutOrElse(run(joined), {
@@ -312,7 +313,7 @@ const make = Effect.fnUntraced(function* (config: Config) {
         Effect.gen(function* () {
           session = around(yield* Effect.context<never>())
           if (session !== undefined) {
-            yield* session.over() ?? Effect.void
+            yield* session.over() ?? apart(snapshot) ?? Effect.void
             return body(sql, session)
           }
           session = yield* connections.lease(snapshot === undefined ? query : reader(query))
@@ -353,6 +354,17 @@ const joinable = (snapshot: Effect.Effect<Snapshot, SqlError>): Effect.Effect<Pg
     (taken) => taken instanceof PgSnapshot.PgSnapshot,
     () => Effect.die(new Error("The snapshot was taken by a pool of another kind"))
   )
+
+/** The refusal of what has to see a run's snapshot, and is in a transaction that began outside of its queries. */
+const apart = (snapshot: Terms["snapshot"]): Effect.Effect<never, SqlError> | undefined =>
+  snapshot === undefined
+    ? undefined
+    : Effect.fail(
+        rejection(
+          "it is in a transaction that does not see the snapshot of its run",
+          "leave the transaction out: each query of such a run is one"
+        )
+      )
 
 /** A query by its name alone: its transaction says what it may do. */
 const reader = ({ name, origin }: QueryInfo) => ({ name, origin })

@@ -22,3 +22,13 @@ export const refusal = (reason: PgRefusal["reason"]): SqlError => {
   const cause = new PgRefusal(reason)
   return new SqlError({ reason: new UnknownError({ cause, message: cause.message, operation: "acquire" }) })
 }
+
+/**
+ * A refusal in the form of the server's, classified as `Rejected`.
+ *
+ * @internal
+ */
+export const rejection = (message: string, hint: string): SqlError =>
+  new SqlError({
+    reason: new UnknownError({ cause: Object.assign(new Error(message), { hint }), message, operation: "query" })
+  })

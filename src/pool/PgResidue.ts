@@ -8,6 +8,7 @@
  *
  * @internal
  */
+import * as Token from "../internal/sqlTokens.ts"
 
 /** First words after which a session is as it was before. `CALL` and `DO` may do anything, so they are not here. */
 const harmless = new Set([
@@ -47,12 +48,20 @@ const intoTemporary = /\binto(?:\s|--[^\r\n]*|\/\*(?:[^*]|\*(?!\/))*\*\/|\b(?:lo
 /** Nothing puts the random numbers of a session back to where they were. */
 const unresettable = /\bsetseed\b/i
 
-/**
- * What stands before the first word. One character of white space at a time: `\s+` inside of the repetition took time
- * that doubled with each space before a text that begins with no word. A comment within a comment matches nothing, so
- * that such a statement is taken to leave something behind.
- */
-const firstWord = /^(?:\s|--[^\r\n]*[\r\n]|\/\*(?:[^*/]|\*(?!\/)|\/(?!\*))*\*\/|[;(])*([a-z]+)/i
+/** The words that a statement begins with, in lower case and as many as it takes to tell `rollback work to`. */
+const firstWords = (sql: string): ReadonlyArray<string> => {
+  const words: Array<string> = []
+  for (let at = Token.endOfGap(sql, 0); at >= 0 && at < sql.length && words.length < 3;) {
+    const code = sql.charCodeAt(at)
+    const isWord = Token.isLetter(code)
+    if (!isWord && (words.length > 0 || (code !== Token.semicolon && code !== Token.openParen))) break
+    const end = Token.endOfToken(sql, at, code)
+    if (end === Token.unterminated) break
+    if (isWord) words.push(sql.slice(at, end).toLowerCase())
+    at = Token.endOfGap(sql, end)
+  }
+  return words
+}
 
 /** A COMMIT or ROLLBACK that leaves no transaction open, unlike `ROLLBACK TO` and `COMMIT AND CHAIN`. */
 const plainEnd = /^\s*(?:commit|end|rollback|abort)(?:\s+(?:work|transaction))?\s*;?$/i
@@ -72,12 +81,12 @@ const nothing = new Set(["show", "set", "reset", "begin", "start", "savepoint", 
 const piecemeal = new Set(["call", "do", "vacuum", "cluster", "reindex", "analyze"])
 const outsideTransactions = /\b(?:concurrently|database|tablespace|subscription|system)\b/i
 
-const effectOf = (word: string | undefined, sql: string): Effect => {
+const effectOf = ([word, next]: ReadonlyArray<string>, sql: string): Effect => {
   if (word === undefined) return "part"
   if (word === "commit" || word === "end") return "commit"
-  if (word === "prepare") return /\bprepare\s+transaction\b/i.test(sql) ? "commit" : "nothing"
+  if (word === "prepare") return next === "transaction" ? "commit" : "nothing"
   // `ROLLBACK PREPARED` ends what another session has left.
-  if (nothing.has(word)) return word === "rollback" && /\bprepared\b/i.test(sql) ? "whole" : "nothing"
+  if (nothing.has(word)) return word === "rollback" && next === "prepared" ? "whole" : "nothing"
   if (piecemeal.has(word)) return "part"
   const isDefinition = word === "create" || word === "drop" || word === "alter"
   return isDefinition && outsideTransactions.test(sql) ? "part" : "whole"
@@ -109,16 +118,15 @@ export interface Verdict {
 }
 
 /** `ROLLBACK TO` goes back to a savepoint, and `ROLLBACK PREPARED` ends what another session has left. */
-const rollsBack = /\brollback\b(?!\s+(?:(?:work|transaction)\s+)?(?:to|prepared)\b)/i
-
-const endsTransaction = (word: string | undefined, sql: string): boolean => {
-  if (word === "rollback") return rollsBack.test(sql)
-  return word === "commit" || word === "end" || word === "abort" || /^\s*prepare\s+transaction\b/i.test(sql)
+const endsTransaction = ([word, next, last]: ReadonlyArray<string>): boolean => {
+  if (word === "prepare") return next === "transaction"
+  if (word !== "rollback") return word === "commit" || word === "end" || word === "abort"
+  return next !== "prepared" && (next === "work" || next === "transaction" ? last : next) !== "to"
 }
 
 const judge = (sql: string): Verdict => {
-  const word = firstWord.exec(sql)?.[1]?.toLowerCase()
-  return { residue: residue(word, sql), effect: effectOf(word, sql), ends: endsTransaction(word, sql) }
+  const words = firstWords(sql)
+  return { residue: residue(words[0], sql), effect: effectOf(words, sql), ends: endsTransaction(words) }
 }
 
 /**
@@ -135,3 +143,23 @@ export const verdictOf = (sql: string): Verdict => {
   verdicts.set(sql, verdict)
   return verdict
 }
+
+/**
+ * Undoes in one round trip what a unit may have left behind, and keeps the driver's prepared statements, which
+ * DISCARD ALL would drop (0.25 ms; seven statements of their own: 0.56 ms).
+ *
+ * @internal
+ */
+export const resetSession = `DO $querypool$ declare prepared record; begin
+  set session authorization default;
+  reset role;
+  reset all;
+  execute 'close all';
+  execute 'unlisten *';
+  perform pg_catalog.pg_advisory_unlock_all();
+  execute 'discard temp';
+  execute 'discard sequences';
+  for prepared in select name from pg_catalog.pg_prepared_statements where from_sql loop
+    execute pg_catalog.format('deallocate %I', prepared.name);
+  end loop;
+end $querypool$`

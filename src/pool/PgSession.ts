@@ -21,37 +21,23 @@ import type { TransactionConnection } from "effect/sql/SqlClient"
 import type { Connection as SqlConnection } from "effect/sql/SqlConnection"
 import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
 import type { QueryInfo, Unit } from "../query/QueryPool.ts"
+import type { RowReceiver } from "../query/RowReceiver.ts"
+import * as PgCopy from "./PgCopy.ts"
 import { isAnswered, isConnectionGone, outcomeOf, StreamOpen } from "./PgErrors.ts"
+import { PgArrivals } from "./PgArrivals.ts"
 import { PgLedger } from "./PgLedger.ts"
 import type { TransactionId } from "./PgLostCommit.ts"
 import { readId } from "./PgLostCommit.ts"
+import { rejection } from "./PgRefusal.ts"
 import type { Verdict } from "./PgResidue.ts"
 import { verdictOf } from "./PgResidue.ts"
+import { reset } from "./PgReset.ts"
 import type { PgSnapshot } from "./PgSnapshot.ts"
 import { beginReading } from "./PgSnapshot.ts"
-import { outside, PgTurns } from "./PgTurns.ts"
-import { untune } from "./PgTuning.ts"
+import { clientRollback, outside, PgTurns } from "./PgTurns.ts"
 import type { ServerConnection } from "./ServerConnection.ts"
 
 type TransformRows = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
-
-/**
- * Undoes in one round trip what a unit may have left behind, and keeps the driver's prepared statements, which
- * DISCARD ALL would drop (0.25 ms; seven statements of their own: 0.56 ms).
- */
-const resetSession = `DO $querypool$ declare prepared record; begin
-  set session authorization default;
-  reset role;
-  reset all;
-  execute 'close all';
-  execute 'unlisten *';
-  perform pg_catalog.pg_advisory_unlock_all();
-  execute 'discard temp';
-  execute 'discard sequences';
-  for prepared in select name from pg_catalog.pg_prepared_statements where from_sql loop
-    execute pg_catalog.format('deallocate %I', prepared.name);
-  end loop;
-end $querypool$`
 
 const stuckError = (): SqlError => {
   const message = "The session was given up, because a transaction on it could be neither committed nor rolled back"
@@ -99,12 +85,14 @@ export class PgSession implements SqlConnection, Unit {
   /** Whether a COMMIT whose answer is lost is to be looked up: the unit could be tried again then. */
   looksUp = false
   committing = false
-  rows = 0
   columns: Unit["columns"]
   command: string | undefined
   onNotice: Unit["onNotice"]
   onCancelled: Unit["onCancelled"]
   private readonly transaction: TransactionKey
+  /** Rows that the driver has given. */
+  private received = 0
+  private arrivals: PgArrivals | undefined
   /** What the statements so far may have left behind. */
   private dirty = false
   private unfit = false
@@ -128,6 +116,14 @@ export class PgSession implements SqlConnection, Unit {
     this.connection = connection
     this.transaction = transaction
     connection.observed.session = this
+  }
+
+  get rows(): number {
+    return this.received + (this.arrivals?.rows ?? 0)
+  }
+
+  countArriving(): void {
+    this.arrivals ??= new PgArrivals(this.connection)
   }
 
   onColumns(columns: NonNullable<Unit["columns"]>): void {
@@ -243,8 +239,7 @@ export class PgSession implements SqlConnection, Unit {
   private refused({ ends }: Verdict): Effect.Effect<never, SqlError> | undefined {
     if (!this.reading || !ends) return undefined
     const message = "a query that sees the snapshot of its run is one transaction, and cannot end it"
-    const cause = Object.assign(new Error(message), { hint: "leave COMMIT and ROLLBACK out" })
-    return Effect.fail(new SqlError({ reason: new UnknownError({ cause, message, operation: "query" }) }))
+    return Effect.fail(rejection(message, "leave COMMIT and ROLLBACK out"))
   }
 
   /** One statement, from the check that it may run to the count of its rows. */
@@ -260,12 +255,15 @@ export class PgSession implements SqlConnection, Unit {
         const refused = this.refusal() ?? (control ? undefined : this.refused(verdictOf(sql)))
         if (refused !== undefined) return refused
         sent = this.sending(sql, control)
+        this.arrivals?.begin()
         return statement(this.connection.pg)
       }
       // The end is in place before the beginning: an interruption may come between any two steps.
       return Effect.onExitPrimitive(control ? Effect.suspend(send) : this.inTurn(send), (exit) => {
         if (sent !== undefined) this.ended(sent, exit)
-        if (exit._tag === "Success") this.rows += rowCount(exit.value)
+        const rows = exit._tag === "Success" ? rowCount(exit.value) : 0
+        this.received += rows
+        this.arrivals?.given(rows, this.turns.idle)
         return undefined
       })
     })
@@ -285,6 +283,26 @@ export class PgSession implements SqlConnection, Unit {
       sql,
       (pg) => pg.queryValues(sql, params, prepare),
       (values) => values.length,
+      false
+    )
+  }
+
+  copyRows(sql: string, params: ReadonlyArray<unknown>, receiver: RowReceiver) {
+    // Where arriving rows are counted already, these are counted once it has ended, as of any statement.
+    const isCounted = this.arrivals !== undefined
+    const counted = (rows: number): void => {
+      if (!isCounted) this.received += rows
+    }
+    const columns: RowReceiver["columns"] = (described, flow) => {
+      this.columns = described
+      receiver.columns(described, flow)
+    }
+    // A new object for each statement: methods of a receiver that is a class keep their own `this`.
+    const rows: RowReceiver["rows"] = (bytes, from, to) => receiver.rows(bytes, from, to)
+    return this.run(
+      sql,
+      () => PgCopy.copy(this.connection, sql, params, { columns, rows, counted }),
+      (total) => (isCounted ? total : 0),
       false
     )
   }
@@ -313,7 +331,7 @@ export class PgSession implements SqlConnection, Unit {
     transformRows: TransformRows
   ): Effect.Effect<ReadonlyArray<unknown>, SqlError> {
     if (params.length === 0) {
-      if (sql === "ROLLBACK") return this.rollback
+      if (sql === clientRollback) return this.rollback
       if (this.beginning && begin.test(sql)) {
         this.beginning = false
         return Effect.as(this.result(sql, [], false, true), [])
@@ -413,7 +431,7 @@ export class PgSession implements SqlConnection, Unit {
         })
         const rows = this.connection.pg.stream(sql, params).pipe(
           Stream.mapArray((rows) => {
-            this.rows += rows.length
+            this.received += rows.length
             return transformRows === undefined ? rows : (transformRows(rows) as typeof rows)
           }),
           Stream.onEnd(
@@ -472,29 +490,7 @@ export class PgSession implements SqlConnection, Unit {
       connection.retired = "state that cannot be reset"
       return undefined
     }
-    return this.ledger.open || this.dirty || alwaysReset ? this.reset(alwaysReset) : undefined
-  }
-
-  private reset(alwaysReset: boolean): Effect.Effect<void> {
-    const { connection, dirty, ledger } = this
-    const rollback = connection.pg.query("ROLLBACK", [], false)
-    const reset = Effect.andThen(
-      connection.pg.query(resetSession, [], false),
-      Effect.suspend(() => connection.settings ?? Effect.void)
-    )
-    // A rollback undoes a transaction's own settings, so that there may be nothing left to reset.
-    const steps =
-      ledger.open && !dirty && !alwaysReset ? rollback : ledger.open ? Effect.andThen(rollback, reset) : reset
-    untune(connection)
-    return Effect.ignore(
-      Effect.tapCause(connection.within(resetLimitMillis, steps), () =>
-        Effect.sync(() => {
-          connection.retired = "reset failed"
-        })
-      )
-    )
+    const left = { transaction: this.ledger.open, state: this.dirty || alwaysReset }
+    return left.transaction || left.state ? reset(connection, left) : undefined
   }
 }
-
-/** A server that does not answer a reset (0.25 ms) within this time is not going to. */
-const resetLimitMillis = 2_000

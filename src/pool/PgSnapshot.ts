@@ -21,10 +21,10 @@
  */
 import type { Scope } from "effect"
 import { Duration, Effect, Exit, Predicate } from "effect"
-import { SqlError, UnknownError } from "effect/sql/SqlError"
+import type { SqlError } from "effect/sql/SqlError"
 import { SnapshotLost } from "../query/QueryError.ts"
 import type { Snapshot } from "../query/RunSnapshot.ts"
-import { refusal } from "./PgRefusal.ts"
+import { refusal, rejection } from "./PgRefusal.ts"
 import type { ServerConnection } from "./ServerConnection.ts"
 
 /**
@@ -48,12 +48,6 @@ const exportSnapshot = `select pg_catalog.pg_export_snapshot() as id, pg_catalog
     pg_catalog.pg_postmaster_start_time()::text as server`
 
 const compare = `select pg_catalog.pg_current_snapshot()::text as seen, pg_catalog.pg_postmaster_start_time()::text as server`
-
-/** A refusal of ours, in the form of the server's: classified as `Rejected`, with the hint. */
-const rejection = (message: string, hint: string): SqlError =>
-  new SqlError({
-    reason: new UnknownError({ cause: Object.assign(new Error(message), { hint }), message, operation: "snapshot" })
-  })
 
 /** @internal */
 export class PgSnapshot implements Snapshot {

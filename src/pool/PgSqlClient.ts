@@ -11,12 +11,14 @@ import type { PgConnection } from "@effect/sql-pg"
 import type { Scope } from "effect"
 import { Context, Effect } from "effect"
 import type { Queue } from "effect"
-import { SqlClient, Statement } from "effect/sql"
-import type { SqlConnection } from "effect/sql"
+import * as SqlClient from "effect/sql/SqlClient"
+import type * as SqlConnection from "effect/sql/SqlConnection"
+import * as Statement from "effect/sql/Statement"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
 import type { Fate, TransactionId } from "./PgLostCommit.ts"
 import type { TransactionKey } from "./PgSession.ts"
 import { PgSession } from "./PgSession.ts"
+import { clientRollback } from "./PgTurns.ts"
 
 let count = 0
 
@@ -106,6 +108,7 @@ export const make = Effect.fnUntraced(function* (options: {
     transactionService: options.transaction,
     // A unit may drop the driver's prepared statements, and must still be able to roll back.
     prepareTransactionControls: false,
+    rollback: clientRollback,
     releaseSavepoint: (name) => `RELEASE SAVEPOINT ${name}`,
     commit: (connection) =>
       connection instanceof PgSession

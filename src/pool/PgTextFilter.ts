@@ -11,19 +11,8 @@
  * @internal
  */
 import { PgProtocol, PgTypes } from "@effect/sql-pg"
+import type { Column } from "../query/RowReceiver.ts"
 import type { Filter } from "./PgWire.ts"
-
-/**
- * A column of a result as the server describes it.
- *
- * @internal
- */
-interface Column {
-  /** Unique within its result: the second `a` is `a_2`. */
-  readonly name: string
-  /** The OID of its type. */
-  readonly typeOid: number
-}
 
 /**
  * A connection, by the session it serves at the moment: what the server says is told to that session.
@@ -108,17 +97,26 @@ export const make = (observed: Observed): Filter => {
       started = true
       return chunk
     }
-    for (let at = 0; at + headerBytes <= chunk.length; at += 1 + chunk.readInt32BE(at + 1)) {
-      if (chunk[at] === message.bind) askForText(chunk, at + headerBytes)
-    }
+    askForText(chunk)
     return chunk
   }
 
   return { incoming, outgoing }
 }
 
+/**
+ * Changes the result formats of each Bind in what is sent, whole messages, to text.
+ *
+ * @internal
+ */
+export const askForText = (chunk: Buffer): void => {
+  for (let at = 0; at + headerBytes <= chunk.length; at += 1 + chunk.readInt32BE(at + 1)) {
+    if (chunk[at] === message.bind) asText(chunk, at + headerBytes)
+  }
+}
+
 /** Changes the result formats at the end of a Bind message to text. */
-const askForText = (bytes: Buffer, body: number): void => {
+const asText = (bytes: Buffer, body: number): void => {
   let at = bytes.indexOf(0, body) + 1
   at = bytes.indexOf(0, at) + 1
   at += 2 + 2 * bytes.readInt16BE(at)
@@ -129,7 +127,12 @@ const askForText = (bytes: Buffer, body: number): void => {
   bytes.fill(0, at + 2, at + 2 + 2 * formats)
 }
 
-const uniquelyNamed = (fields: ReadonlyArray<PgProtocol.FieldDescription>): ReadonlyArray<Column> => {
+/**
+ * Columns with names of their own.
+ *
+ * @internal
+ */
+export const uniquelyNamed = (fields: ReadonlyArray<PgProtocol.FieldDescription>): ReadonlyArray<Column> => {
   const taken = new Set(fields.map((field) => field.name))
   const used = new Set<string>()
   return fields.map((field) => {
@@ -140,12 +143,17 @@ const uniquelyNamed = (fields: ReadonlyArray<PgProtocol.FieldDescription>): Read
       if (!taken.has(candidate)) name = candidate
     }
     used.add(name)
-    return { name, typeOid: field.dataTypeOid }
+    return { name, typeOid: field.dataTypeOid, typeModifier: field.typeModifier }
   })
 }
 
-/** A RowDescription whose columns all claim to be text in the binary format, which is the text itself. */
-const encodeTextDescription = (columns: ReadonlyArray<Column>): Buffer => {
+/**
+ * A RowDescription whose columns all claim to be text in the binary format, which is the text itself. Of any other the
+ * driver takes no text.
+ *
+ * @internal
+ */
+export const encodeTextDescription = (columns: ReadonlyArray<Column>): Buffer => {
   const names = columns.map((column) => Buffer.from(`${column.name}\0`))
   const fieldBytes = 18
   const size = 2 + names.reduce((total, name) => total + name.length + fieldBytes, 0)

@@ -19,6 +19,14 @@ import { Effect } from "effect"
 /** @internal */
 export const outside = -1
 
+/**
+ * By this text effect/sql asks for the end of a transaction that failed. A ROLLBACK of the user's own is a statement like
+ * any other.
+ *
+ * @internal
+ */
+export const clientRollback = "ROLLBACK of the client"
+
 /** @internal */
 export class PgTurns {
   private level = outside

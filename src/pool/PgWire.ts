@@ -1,9 +1,10 @@
 /**
  * The socket between the driver and the server, opened and owned by the pool.
  *
- * A plain TCP or Unix socket is handed to the driver as it is. Where TLS is negotiated, or where messages are to be
- * read or changed on their way (`Filter`), a `PgWire` stands between the two. TLS is done here rather than in the
- * driver because libpq's `prefer` and `require` accept any certificate, which the driver cannot be told.
+ * Messages can be read or changed on their way (`Filter`), always or for a while. The driver, and whoever else listens,
+ * hear what the filter passes on. Without one, a plain TCP or Unix socket is handed to the driver all but as it is. TLS
+ * is done here rather than in the driver because libpq's `prefer` and `require` accept any certificate, which the driver
+ * cannot be told.
  *
  * @internal
  */
@@ -24,6 +25,23 @@ export interface Filter {
   readonly outgoing: (chunk: Buffer) => Buffer
 }
 
+/**
+ * A socket to the server whose filter may change, between two statements.
+ *
+ * @internal
+ */
+export interface PgSocket extends Duplex {
+  through: Filter | undefined
+  /**
+   * Whether what came last ends with the end of a statement (ReadyForQuery). Where it does not, a message that belongs
+   * to none, such as a notification, may have come in part: a new filter would begin in the middle of it.
+   */
+  readonly atRest: boolean
+  /** Reads nothing more from the server, and goes on. Twice is once. */
+  hold(): void
+  flow(): void
+}
+
 /** TCP's keepalive begins after this long without traffic, so that a dead server is noticed without a query timeout. */
 const defaultKeepAliveMillis = 30_000
 
@@ -31,30 +49,80 @@ const defaultKeepAliveMillis = 30_000
 export const open = (
   endpoint: PgEndpoint,
   options: { readonly keepAliveMillis?: number | undefined; readonly filter?: Filter | undefined }
-): Duplex => {
+): PgSocket => {
+  // libpq ignores sslmode on Unix sockets.
+  const encryption: Encryption = endpoint.path === undefined ? endpoint.encryption : { mode: "disable" }
   // noDelay: a statement is one write and then a wait for its answer, so waiting for more to send only adds latency.
-  const socket =
+  const to =
     endpoint.path !== undefined
-      ? Net.connect({ path: endpoint.path })
-      : Net.connect({
+      ? { path: endpoint.path }
+      : {
           host: endpoint.host,
           port: endpoint.port,
           noDelay: true,
           keepAlive: true,
           keepAliveInitialDelay: options.keepAliveMillis ?? defaultKeepAliveMillis
-        })
-  // libpq ignores sslmode on Unix sockets.
-  const encryption: Encryption = endpoint.path === undefined ? endpoint.encryption : { mode: "disable" }
-  return encryption.mode === "disable" && options.filter === undefined
-    ? socket
-    : new PgWire(socket, endpoint.host, encryption, options.filter)
+        }
+  if (encryption.mode === "disable" && options.filter === undefined) {
+    const socket = new PlainSocket(to)
+    socket.connect(to)
+    // `connect` sets that of Net.Socket, which the end of another connection may have taken away.
+    socket.write = PlainSocket.prototype.write
+    return socket
+  }
+  return new PgWire(Net.connect(to), endpoint.host, encryption, options.filter)
 }
 
-class PgWire extends Duplex {
+/** The bytes of a ReadyForQuery; the last one is the state of the transaction. */
+const readyBytes = 6
+
+const endsInReady = (chunk: Buffer): boolean => {
+  const at = chunk.length - readyBytes
+  return chunk[at] === 0x5a && chunk[at + 1] === 0 && chunk[at + 2] === 0 && chunk[at + 3] === 0 && chunk[at + 4] === 5
+}
+
+/**
+ * A socket as Node gives it, that lets a filter in when one is set. A Duplex around it, as `PgWire` is, would cost each
+ * lookup of a pool that needs none.
+ */
+class PlainSocket extends Net.Socket implements PgSocket {
+  through: Filter | undefined
+  atRest = false
+
+  override emit(event: string | symbol, ...args: ReadonlyArray<unknown>): boolean {
+    const [chunk] = args
+    if (event !== "data" || !Buffer.isBuffer(chunk)) return super.emit(event, ...args)
+    this.atRest = endsInReady(chunk)
+    if (this.through === undefined) return super.emit("data", chunk)
+    const passed = this.through.incoming(chunk)
+    return passed.length > 0 && super.emit("data", passed)
+  }
+
+  override write(
+    chunk: Uint8Array | string,
+    encoding?: BufferEncoding | ((error?: Error | null) => void),
+    done?: (error?: Error | null) => void
+  ): boolean {
+    const passed = this.through !== undefined && Buffer.isBuffer(chunk) ? this.through.outgoing(chunk) : chunk
+    return typeof encoding === "function" ? super.write(passed, encoding) : super.write(passed, encoding, done)
+  }
+
+  hold(): void {
+    this.pause()
+  }
+
+  flow(): void {
+    this.resume()
+  }
+}
+
+class PgWire extends Duplex implements PgSocket {
+  through: Filter | undefined
   private inner: Net.Socket
   private readonly host: string
   private readonly encryption: Encryption
-  private readonly through: Filter | undefined
+  atRest = false
+  private held = false
 
   constructor(socket: Net.Socket, host: string, encryption: Encryption, filter: Filter | undefined) {
     super()
@@ -110,9 +178,10 @@ class PgWire extends Duplex {
   }
 
   private forward(): void {
-    const { inner, through } = this
+    const { inner } = this
     inner.on("data", (chunk: Buffer) => {
-      const passed = through === undefined ? chunk : through.incoming(chunk)
+      this.atRest = endsInReady(chunk)
+      const passed = this.through === undefined ? chunk : this.through.incoming(chunk)
       // An empty chunk would be taken for data, and wake the driver for nothing.
       if (passed.length > 0 && !this.push(passed)) inner.pause()
     })
@@ -121,8 +190,19 @@ class PgWire extends Duplex {
     inner.once("close", () => this.destroy())
   }
 
-  override _read(): void {
+  hold(): void {
+    this.held = true
+    this.inner.pause()
+  }
+
+  flow(): void {
+    this.held = false
     this.inner.resume()
+  }
+
+  override _read(): void {
+    // The driver's side asks for more whenever it has read what was passed on.
+    if (!this.held) this.inner.resume()
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {

@@ -11,9 +11,10 @@ import type { CancelEnd } from "../query/QueryEvent.ts"
 import type { PgCancel } from "./PgCancel.ts"
 import type { Driver, PgStartup } from "./PgStartup.ts"
 import type { Observed } from "./PgTextFilter.ts"
+import type { PgSocket } from "./PgWire.ts"
 
 /** Opens a socket to the server. Without `observed` it carries no messages that anybody would read. */
-export type OpenSocket = (observed: Observed | undefined) => Duplex
+export type OpenSocket = (observed: Observed | undefined) => PgSocket
 
 /**
  * A process of the server. Pids are used again, so the start belongs to its name.
@@ -53,6 +54,8 @@ export class ServerConnection {
   aborting = false
   /** Goodbye was said, or is about to be. */
   leaving = false
+  /** Called when a cancel is sent for it, whoever asked for that. */
+  onCancel: (() => void) | undefined
   private cancelUnderWay: Effect.Effect<CancelEnd> | undefined
 
   constructor(
@@ -67,7 +70,15 @@ export class ServerConnection {
     this.scope = scope
     this.cancel = options.cancel
     this.startup = options.startup
-    sockets.onCancel = () => this.watchCancel()
+    sockets.onCancel = () => {
+      this.onCancel?.()
+      this.watchCancel()
+    }
+  }
+
+  /** The socket that the driver talks on. */
+  get socket(): PgSocket {
+    return this.sockets.main
   }
 
   get broken(): boolean {
@@ -89,6 +100,13 @@ export class ServerConnection {
     if (this.broken) return "broken"
     if (this.cancelSent) return "cancelled"
     return this.retired ?? (now >= this.expiresAt ? "expired" : undefined)
+  }
+
+  /** Shows what the server sends, before the driver gets it. Gives what ends that. */
+  onBytes(f: (chunk: Buffer) => void): () => void {
+    const { main } = this.sockets
+    main.prependListener("data", f)
+    return () => main.off("data", f)
   }
 
   onBroken(f: () => void): void {
@@ -247,7 +265,7 @@ class Sockets {
   destroyInsteadOfCancel = false
   onCancel: (() => void) | undefined
   onSidesClosed: (() => void) | undefined
-  private first: Duplex | undefined
+  private first: PgSocket | undefined
   private readonly openSocket: OpenSocket
 
   constructor(openSocket: OpenSocket) {
@@ -258,7 +276,7 @@ class Sockets {
     return this.first !== undefined
   }
 
-  get main(): Duplex {
+  get main(): PgSocket {
     this.first ??= this.openSocket(this.observed)
     return this.first
   }

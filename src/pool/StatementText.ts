@@ -4,75 +4,72 @@
  *
  * pg_stat_statements keeps the text of the first execution, with `$1`, `$2` … in the place of constants, without the
  * comments before it. Two texts that differ in white space, in comments, in the case of words or in constants have one
- * normal form, and so have lists of constants of any length (`in ($1 /*, ... *\/)` since PostgreSQL 18). It is a
- * comparison of texts all the same. What it does not find is what PostgreSQL takes for a constant and a text does not
- * show as one (`limit all`), and the same table under another name.
+ * normal form, and so have lists of constants of any length (`in ($1 /*, ... *\/)` since PostgreSQL 18). Of a DO block
+ * it keeps the body, and so does its normal form.
+ *
+ * It is a comparison of texts all the same. What it does not find is `N'…'`, and the same table under another name.
  *
  * @internal
  */
+import * as Sql from "../internal/sqlTokens.ts"
 
-const spaces = /(?:\s+|--[^\r\n]*)+/y
-const commentMark = /\/\*|\*\//g
-const literal = /(?:[bxn]|u&)?'[^']*(?:''[^']*)*'|e'[^'\\]*(?:(?:\\[^]|'')[^'\\]*)*'/iy
-const dollarQuoted = /\$([a-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$/iy
+/** The lexer of sqlTokens.ts ends a number where another one begins, which is enough to find statements. */
 const number = /0[xob][\da-f_]+|(?:\d[\d_]*(?:\.[\d_]*)?|\.\d[\d_]*)(?:e[+-]?\d+)?/iy
-const parameter = /\$\d+/y
-const quotedName = /(?:u&)?"[^"]*(?:""[^"]*)*"/iy
-const word = /[a-z_\u0080-\uffff][\w$\u0080-\uffff]*/iy
 
-/** These are constants as well: `is null` has one normal form with `is true`, which no two statements differ in alone. */
-const constantWords: ReadonlySet<string> = new Set(["null", "true", "false"])
+/** What may stand before a quote, and belongs to what is quoted. */
+const prefix = /(?:[bxn]|u&)(?=')|u&(?=")/iy
+
+/**
+ * These are constants as well: `is null` has one normal form with `is true`, and `is nfc normalized` with `is nfd
+ * normalized`, which no two statements differ in alone.
+ */
+const constantWords: ReadonlySet<string> = new Set(["null", "true", "false", "nfc", "nfd", "nfkc", "nfkd"])
 
 interface Token {
   readonly kind: "constant" | "parameter" | "word" | "other"
-  /** In lower case, but for quoted names. */
+  /** In lower case, but for what is quoted. */
   readonly text: string
   readonly end: number
 }
 
-const matchAt = (pattern: RegExp, text: string, at: number): RegExpExecArray | null => {
+const lengthAt = (pattern: RegExp, text: string, at: number): number => {
   pattern.lastIndex = at
-  return pattern.exec(text)
+  return pattern.exec(text)?.[0].length ?? 0
 }
 
-/** Behind a block comment and all that are in it; to the end of the text where it has none. */
-const endOfComment = (text: string, at: number): number => {
-  commentMark.lastIndex = at
-  let depth = 0
-  for (let mark = commentMark.exec(text); mark !== null; mark = commentMark.exec(text)) {
-    depth += mark[0] === "/*" ? 1 : -1
-    if (depth === 0) return commentMark.lastIndex
-  }
-  return text.length
-}
+/** To the end of the text where it has none. */
+const ended = (end: number, text: string): number => (end === Sql.unterminated ? text.length : end)
 
 const skipSpace = (text: string, from: number): number => {
   let at = from
   for (;;) {
-    at += matchAt(spaces, text, at)?.[0].length ?? 0
-    if (!text.startsWith("/*", at)) return at
-    at = endOfComment(text, at)
+    const code = text.charCodeAt(at)
+    const next = text.charCodeAt(at + 1)
+    if (Sql.isSpace(code)) at++
+    else if (code === Sql.dash && next === Sql.dash) at = Sql.endOfLine(text, at)
+    else if (code === Sql.slash && next === Sql.star) at = ended(Sql.endOfBlockComment(text, at), text)
+    else return at
   }
 }
 
 /** The token that begins at an offset, which is not behind the end of the text. */
 const tokenAt = (text: string, at: number): Token => {
-  const constant = matchAt(literal, text, at) ?? matchAt(number, text, at)
-  if (constant !== null) return { kind: "constant", text: "?", end: at + constant[0].length }
-  const opening = matchAt(dollarQuoted, text, at)?.[0]
-  if (opening !== undefined) {
-    const closing = text.indexOf(opening, at + opening.length)
-    return { kind: "constant", text: "?", end: closing < 0 ? text.length : closing + opening.length }
+  const digits = lengthAt(number, text, at)
+  if (digits > 0) return { kind: "constant", text: text.slice(at, at + digits), end: at + digits }
+  const quoted = at + lengthAt(prefix, text, at)
+  const code = text.charCodeAt(quoted)
+  const end = ended(Sql.endOfToken(text, quoted, code), text)
+  const raw = text.slice(at, end)
+  if (code === Sql.quote) return { kind: "constant", text: raw, end }
+  if (code === Sql.dollar) {
+    if (Sql.dollarTag(text, at) !== undefined) return { kind: "constant", text: raw, end }
+    return { kind: raw.length > 1 ? "parameter" : "other", text: raw, end }
   }
-  const numbered = matchAt(parameter, text, at)?.[0]
-  if (numbered !== undefined) return { kind: "parameter", text: "?", end: at + numbered.length }
-  const name = matchAt(quotedName, text, at)?.[0]
-  if (name !== undefined) return { kind: "other", text: name, end: at + name.length }
-  const found = matchAt(word, text, at)?.[0]
-  if (found === undefined) return { kind: "other", text: text.charAt(at), end: at + 1 }
-  const lower = found.toLowerCase()
-  const isConstant = constantWords.has(lower)
-  return { kind: isConstant ? "constant" : "word", text: isConstant ? "?" : lower, end: at + found.length }
+  if (!Sql.isWordStart(code)) return { kind: "other", text: raw, end }
+  // An escape string: of all words only that one has a quote.
+  if (raw.charCodeAt(1) === Sql.quote) return { kind: "constant", text: raw, end }
+  const lower = raw.toLowerCase()
+  return { kind: constantWords.has(lower) ? "constant" : "word", text: lower, end }
 }
 
 function* tokensOf(text: string): Generator<Token> {
@@ -90,20 +87,34 @@ function* tokensOf(text: string): Generator<Token> {
  */
 export const normalForm = (text: string): string => {
   const parts: Array<string> = []
-  for (const token of tokensOf(text)) {
-    // PostgreSQL makes a constant of the field in `extract(year from t)`.
-    const isField = token.kind === "word" && parts.at(-1) === "(" && parts.at(-2) === "extract"
-    if (token.text !== "?" && !isField) {
-      parts.push(token.text)
+  const endsWith = (...last: ReadonlyArray<string>): boolean =>
+    last.every((part, index) => parts.at(index - last.length) === part)
+  /** Whether the last constant stands for several: a list of them is kept without their types. */
+  let isList = false
+  for (const { kind, text: part } of tokensOf(text)) {
+    if (isList && kind === "word" && endsWith("?", ":", ":")) {
+      parts.splice(-2)
+      continue
+    }
+    const isConstant =
+      kind === "constant" ||
+      kind === "parameter" ||
+      part === "?" ||
+      // PostgreSQL makes constants of these.
+      (kind === "word" && (endsWith("extract", "(") || (part === "all" && endsWith("limit"))))
+    if (!isConstant || parts[0] === "do") {
+      parts.push(part)
       continue
     }
     // The sign of a negative number is a part of the constant to PostgreSQL.
-    if (parts.at(-1) === "-") parts.pop()
-    if (parts.at(-1) === "?") continue
-    if (parts.at(-1) === "," && parts.at(-2) === "?") parts.pop()
+    while (endsWith("-")) parts.pop()
+    if (endsWith("?")) continue
+    const typed = parts.at(-2) ?? ""
+    isList = endsWith("?", ",") || endsWith("?", ":", ":", typed, ",")
+    if (isList) parts.splice(parts.lastIndexOf("?") + 1)
     else parts.push("?")
   }
-  while (parts.at(-1) === ";") parts.pop()
+  while (endsWith(";")) parts.pop()
   return parts.join(" ")
 }
 

@@ -81,9 +81,9 @@ const turnsOf = <A>(members: ReadonlyArray<A>): ReadonlyArray<Turn<A>> =>
  */
 export const longestFirst = <A>(
   members: ReadonlyArray<A>,
-  estimates: ReadonlyArray<number | undefined> | undefined
+  estimates: ReadonlyArray<number | undefined>
 ): ReadonlyArray<Turn<A>> | undefined => {
-  const durations = filledIn(members.map((_, index) => estimates?.[index]))
+  const durations = filledIn(members.map((_, index) => estimates[index]))
   if (durations.every((duration) => duration === durations[0])) return undefined
   const durationOf = ({ index }: Turn<A>): number => durations[index] ?? 0
   return turnsOf(members).toSorted((a, b) => durationOf(b) - durationOf(a))

@@ -130,6 +130,18 @@ export const millisOf = (option: string, duration: Duration.Input | undefined): 
 }
 
 /**
+ * As `millisOf`, for how often something is done.
+ *
+ * @internal
+ */
+export const periodOf = (option: string, duration: Duration.Input | undefined): number | undefined => {
+  if (millisOf(option, duration) === 0) {
+    throw new RangeError(`Expected \`${option}\` to be a duration above 0, such as "1 second", got ${String(duration)}`)
+  }
+  return millisOf(option, duration)
+}
+
+/**
  * Runs a query that belongs to no run.
  *
  * @internal

@@ -16,19 +16,6 @@ import { Context, Effect, Predicate } from "effect"
 import type { QueryEvent } from "./QueryEvent.ts"
 
 /**
- * How long the queries of one name took in one run.
- *
- * @since 0.1.0
- */
-export interface Took {
-  /** How many of them succeeded: at least one. */
-  readonly times: number
-  readonly meanMillis: number
-  /** When the last of them ended, in milliseconds since the epoch. */
-  readonly at: number
-}
-
-/**
  * Remembers how long queries took, by their names. `DurationHistory.layer` keeps one in a `KeyValueStore`.
  *
  * It can neither fail nor be what a run waits for: what it cannot read or write it does without.
@@ -40,8 +27,11 @@ export class DurationHistory extends Context.Service<
   {
     /** What is known: gives the milliseconds that a query of a name is expected to take, if any was ever seen. */
     readonly recall: Effect.Effect<(name: string) => number | undefined>
-    /** Takes note of what a run has taught. */
-    readonly learn: (run: ReadonlyMap<string, Took>) => Effect.Effect<void>
+    /**
+     * Takes note of what a run has taught: of each name the mean milliseconds of its queries that succeeded, those that
+     * ended last being last.
+     */
+    readonly learn: (run: ReadonlyMap<string, number>) => Effect.Effect<void>
   }
 >()("querypool/query/DurationHistory") {}
 
@@ -56,7 +46,6 @@ export const mostNames = 4_096
 interface Sum {
   times: number
   totalMillis: number
-  at: number
 }
 
 /**
@@ -66,7 +55,7 @@ interface Sum {
  */
 export interface Collector {
   readonly add: (event: QueryEvent) => void
-  readonly learned: () => ReadonlyMap<string, Took>
+  readonly learned: () => ReadonlyMap<string, number>
 }
 
 /** @internal */
@@ -76,11 +65,10 @@ export const collector = (): Collector => {
   /** Those that ended last are last. */
   const sums = new Map<string, Sum>()
 
-  const addTook = (name: string, millis: number, at: number): void => {
-    const sum = sums.get(name) ?? { times: 0, totalMillis: 0, at }
+  const addTook = (name: string, millis: number): void => {
+    const sum = sums.get(name) ?? { times: 0, totalMillis: 0 }
     sum.times++
     sum.totalMillis += millis
-    sum.at = at
     sums.delete(name)
     sums.set(name, sum)
     if (sums.size <= mostNames) return
@@ -94,16 +82,11 @@ export const collector = (): Collector => {
     else if (event._tag === "Ended") {
       const startedAt = running.get(event.id)
       running.delete(event.id)
-      if (startedAt !== undefined && event.outcome === "Succeeded") {
-        addTook(event.name, event.at - startedAt, event.at)
-      }
+      if (startedAt !== undefined && event.outcome === "Succeeded") addTook(event.name, event.at - startedAt)
     }
   }
 
-  const learned = () =>
-    new Map(
-      sums.entries().map(([name, { at, times, totalMillis }]) => [name, { times, meanMillis: totalMillis / times, at }])
-    )
+  const learned = () => new Map(sums.entries().map(([name, { times, totalMillis }]) => [name, totalMillis / times]))
 
   return { add, learned }
 }
@@ -132,22 +115,25 @@ export const listening = (onEvent: Listener | undefined): Effect.Effect<Listener
   })
 
 /**
- * What members of a run, or other things with names, are expected to take, in milliseconds, by the history in the
- * context. `undefined` for one that has no name or was never seen, and for all of them together where nothing is known
- * of any.
+ * What the history in the context knows, if there is one: the milliseconds that a query of a name is expected to take.
  *
  * @internal
  */
-export const estimates = (
-  members: ReadonlyArray<object>
-): Effect.Effect<ReadonlyArray<number | undefined> | undefined> =>
-  Effect.withFiber((fiber) => {
-    const history = Context.getOrUndefined(fiber.context, DurationHistory)
-    if (history === undefined) return Effect.undefined
-    return Effect.map(history.recall, (expected) => {
-      const found = members.map((member) =>
-        Predicate.hasProperty(member, "name") && typeof member.name === "string" ? expected(member.name) : undefined
-      )
-      return found.every((millis) => millis === undefined) ? undefined : found
-    })
+export const recall: Effect.Effect<((name: string) => number | undefined) | undefined> = Effect.withFiber((fiber) => {
+  const history = Context.getOrUndefined(fiber.context, DurationHistory)
+  return history === undefined ? Effect.undefined : history.recall
+})
+
+/**
+ * What members of a run, or other things with names, are expected to take, in milliseconds, by the history in the
+ * context: `undefined` for one that has no name or was never seen. Nothing at all without a history.
+ *
+ * @internal
+ */
+export const estimates = (members: ReadonlyArray<object>): Effect.Effect<ReadonlyArray<number | undefined>> =>
+  Effect.map(recall, (expected) => {
+    if (expected === undefined) return []
+    return members.map((member) =>
+      Predicate.hasProperty(member, "name") && typeof member.name === "string" ? expected(member.name) : undefined
+    )
   })

@@ -9,7 +9,7 @@
  *
  * @internal
  */
-import { Cause, Context, Effect, Exit, Predicate } from "effect"
+import { Cause, Effect, Exit, Predicate } from "effect"
 import * as Agenda from "./Agenda.ts"
 import * as Attempts from "./Attempts.ts"
 import { estimates } from "./Learning.ts"
@@ -61,17 +61,6 @@ export const faultOf = (run: Run): Effect.Effect<void> => {
   return fault === undefined ? Effect.void : Effect.die(fault.defect)
 }
 
-/**
- * How long things with names are expected to take, in milliseconds, at their places in the list; `undefined` for what is
- * not known, and for all where nothing is known of any. Asked once, before a run with `order: "longest-first"`. By
- * default it is what the context's `DurationHistory` has learned.
- *
- * @internal
- */
-export const Estimates = Context.Reference<
-  (members: ReadonlyArray<object>) => Effect.Effect<ReadonlyArray<number | undefined> | undefined>
->("querypool/query/Estimates", { defaultValue: () => estimates })
-
 /** What the members of a plan need, and in which order they start. */
 interface Needs {
   /** The places of what each member needs. No member may need itself, by however many steps. */
@@ -117,14 +106,14 @@ export interface Members {
 
 /** @internal */
 export const of = (members: Iterable<AnyEffect>, order: RunOptions["order"]): Effect.Effect<Members> =>
-  Effect.withFiber((fiber): Effect.Effect<Members> => {
+  Effect.suspend((): Effect.Effect<Members> => {
     if (order !== undefined && order !== "given" && order !== "longest-first") {
       return Effect.die(new RangeError(`Expected \`order\` to be "given" or "longest-first", got ${String(order)}`))
     }
     if (members instanceof Planned) return Effect.succeed(inPlan(members))
     const known = Array.isArray(members) ? members : undefined
     if (order !== "longest-first") return Effect.succeed({ known, agenda: () => Agenda.given(members) })
-    return longestFirst(known ?? [...members], fiber.getRef(Estimates))
+    return longestFirst(known ?? [...members])
   })
 
 const inPlan = ({ members, plan }: Planned<AnyEffect>): Members => ({
@@ -132,8 +121,8 @@ const inPlan = ({ members, plan }: Planned<AnyEffect>): Members => ({
   agenda: () => new Agenda.Frontier(members, plan.needs, plan.order)
 })
 
-const longestFirst = (known: ReadonlyArray<AnyEffect>, estimate: typeof Estimates.Service): Effect.Effect<Members> =>
-  Effect.map(estimate(known), (estimates) => {
+const longestFirst = (known: ReadonlyArray<AnyEffect>): Effect.Effect<Members> =>
+  Effect.map(estimates(known), (estimates) => {
     const turns = Agenda.longestFirst(known, estimates)
     return { known, agenda: () => (turns === undefined ? Agenda.given(known) : Agenda.ordered(turns)) }
   })

@@ -17,14 +17,14 @@ import { Deferred, Effect, Exit, Fiber, Queue, Stream } from "effect"
 import * as Origin from "./Origin.ts"
 import type { Each, Part, Partition, Plan } from "./PartitionPlan.ts"
 import { planBlocks, planRanges, TypeId } from "./PartitionPlan.ts"
-import type { Options } from "./PartitionRun.ts"
-import { checked, forEachPart, placed, planned } from "./PartitionRun.ts"
+import type { Options, PartOptions } from "./PartitionRun.ts"
+import { checked, forEachPart, planned } from "./PartitionRun.ts"
 import * as Query from "./Query.ts"
 import type { QueryError } from "./QueryError.ts"
 import type { QueryPool } from "./QueryPool.ts"
 
 export type { Each, Partition, Plan } from "./PartitionPlan.ts"
-export type { Options } from "./PartitionRun.ts"
+export type { Options, PartOptions } from "./PartitionRun.ts"
 
 /**
  * A value before which to cut: a text as the server reads it, or what has one such text.
@@ -129,13 +129,6 @@ export const byBlocks = <S extends Schema.Constraint>(
 }
 
 /**
- * How a part is tried again, and how long it may take: as any query.
- *
- * @since 0.1.0
- */
-export type PartOptions = Pick<Query.Options<QueryError>, "retry" | "timeout">
-
-/**
  * What the parts will be, as of now. It reads statistics and, for want of these, an index or a sample.
  *
  * @since 0.1.0
@@ -164,12 +157,8 @@ export const findAll = <S extends Schema.Constraint>(
   const { retry, timeout } = options ?? {}
   const how = { mode: "readOnly", retry, timeout } as const
   const rowsOf = (part: Part) => {
-    const find = findOf(partition, part)
-    const rows =
-      part.check === undefined
-        ? Query.findAll(find, how)
-        : Query.make(part.name, (sql, unit) => Effect.tap(Query.findAll(find), () => checked(part, sql, unit)), how)
-    return Effect.mapError(rows, (error) => placed(error, part.statement))
+    const rows = Query.findAll(findOf(partition, part))
+    return Query.make(part.name, (sql, unit) => Effect.tap(rows, () => checked(part, sql, unit)), how)
   }
   return Effect.map(forEachPart(partition, options, rowsOf), (rows) => rows.flat())
 }
@@ -182,7 +171,7 @@ const chunksAhead = 16
 
 /**
  * The rows as a stream, as they come, or with `preserveOrder` part after part. `concurrency` parts are read at a time,
- * each on a session that it holds until its rows are taken: memory is bounded by that, whatever the number of rows.
+ * and another one when the rows of one are taken: memory is bounded by that, whatever the number of rows and of parts.
  *
  * Fails as `findAll` does, after the rows that came before. There are no retries: rows that were given cannot be taken
  * back. As with `Query.stream`, parts take no slots of their run: whoever runs queries for the rows needs more sessions
@@ -192,7 +181,9 @@ const chunksAhead = 16
  */
 export const stream = <S extends Schema.Constraint>(
   partition: Partition<S>,
-  options?: Pick<Options, "concurrency" | "snapshot" | "onEvent"> & { readonly preserveOrder?: boolean | undefined }
+  options?: Pick<Options, "concurrency" | "snapshot" | "onEvent" | "progressEvery"> & {
+    readonly preserveOrder?: boolean | undefined
+  }
 ): Stream.Stream<S["Type"], QueryError, S["DecodingServices"] | QueryPool> => {
   const { preserveOrder = false, ...runOptions } = options ?? {}
   const rowsOf = (part: Part) => {
@@ -201,7 +192,7 @@ export const stream = <S extends Schema.Constraint>(
       part.name,
       (sql, unit) => Stream.concat(rows(sql, unit), Stream.fromEffectDrain(checked(part, sql, unit))),
       { mode: "readOnly" }
-    ).pipe(Stream.mapError((error) => placed(error, part.statement)))
+    )
   }
   return Stream.unwrap(
     Effect.gen(function* () {
@@ -217,7 +208,9 @@ export const stream = <S extends Schema.Constraint>(
         const lane = made[preserveOrder ? index : 0]
         if (lane === undefined) return Effect.void
         const rows = Stream.runForEachArray(rowsOf(part), (chunk) => Queue.offer(lane, chunk))
-        return preserveOrder ? Effect.andThen(rows, Queue.end(lane)) : rows
+        if (!preserveOrder) return rows
+        // The next part waits until this one's rows are taken: small ones would all be read, and all be in memory.
+        return Effect.andThen(Effect.andThen(rows, Queue.end(lane)), Queue.await(lane))
       }
       const close = (exit: Exit.Exit<unknown, QueryError>) =>
         Exit.isSuccess(exit)

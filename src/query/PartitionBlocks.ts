@@ -5,7 +5,7 @@
  * A row is in the block where its version stands, and an update moves it: so all parts see one snapshot, in which each
  * row has one version. Rows and their blocks keep together for as long as the table is not written anew (VACUUM FULL,
  * CLUSTER, TRUNCATE, some ALTER TABLE). That is looked at behind each part, when its transaction keeps the table as it is:
- * who finds another file than the plan did fails, and gives no rows that may be some of the wrong ones.
+ * who finds another file than the table had at that moment fails, and gives no rows that may be some of the wrong ones.
  *
  * The tables below a partitioned table, and those that inherit from a table, are read one by one, by the columns of the
  * table that was named.
@@ -62,11 +62,9 @@ export const piecesOf = (blocks: ReadonlyArray<number>, parts: number): Readonly
  * @internal
  */
 export interface Storage {
-  /** The server's number of it. */
-  readonly oid: string
   /** Quoted, with its schema. */
   readonly name: string
-  /** The name of its file, another one after it was written anew. */
+  /** The name of the file that it had at the moment that its parts see: it has another one after it was written anew. */
   readonly file: string
 }
 
@@ -86,7 +84,7 @@ const tree = `with recursive tree (oid) as (
 )
 select c.oid::text as oid, pg_catalog.format('%I.%I', n.nspname, c.relname) as name, c.relkind::text as kind,
   coalesce(pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::int8, 0)::text as blocks,
-  coalesce(pg_catalog.pg_relation_filenode(c.oid)::text, '') as file,
+  coalesce(nullif(c.relfilenode, 0), pg_catalog.pg_relation_filenode(c.oid))::text as file,
   pg_catalog.row_security_active(c.oid)::text as guarded,
   (select pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' order by a.attnum) from pg_catalog.pg_attribute a
     where a.attrelid = $1::text::pg_catalog.regclass and a.attnum > 0 and not a.attisdropped) as columns
@@ -124,18 +122,20 @@ export const blocksOf = Effect.fnUntraced(function* (
     return Result.fail(`the server reads ranges of blocks from version ${firstVersion} on, and is of ${version}`)
   }
   const found = yield* rowsOf(sql, { text: tree, parameters: [table] })
+  const [root] = found
+  if (root === undefined) return Result.fail(`${table} was not there yet when the snapshot was taken`)
   const odd = found.find((row) => kinds.has(row["kind"] ?? ""))
   if (odd !== undefined) {
     return Result.fail(`${odd["name"]} is ${kinds.get(odd["kind"] ?? "")}, which has no blocks to cut by`)
   }
   if (found.length > 1 && found.some((row) => row["guarded"] === "true")) {
-    return Result.fail(`row security of ${found[0]?.["name"]} does not hold for the tables below it, read one by one`)
+    return Result.fail(`row security of ${root["name"]} does not hold for the tables below it, read one by one`)
   }
-  const columns = found[0]?.["columns"] ?? ""
+  const columns = root["columns"] ?? ""
   const stored = found.filter((row) => row["kind"] !== "p")
-  const tables = stored.map(({ file, name, oid }): Storage => ({ oid: oid ?? "", name: name ?? "", file: file ?? "" }))
+  const tables = stored.map(({ file, name }): Storage => ({ name: name ?? "", file: file ?? "" }))
   if (tables.length === 0) {
-    return Result.succeed([{ text: `select ${columns} from ${found[0]?.["name"]}`, ranges: [] }])
+    return Result.succeed([{ text: `select ${columns} from ${root["name"]}`, ranges: [] }])
   }
   const sizes = stored.map((row) => Number(row["blocks"]))
   return Result.succeed(
@@ -158,19 +158,19 @@ const textOf = (columns: string, { from, table, to }: BlockPart["ranges"][number
 }
 
 /**
- * A table of a part that was written anew since it was planned, if one was. To be asked in the transaction that has
- * read the part.
+ * A table of a part that is not what it was when the snapshot was taken, if one is. To be asked in the transaction that
+ * has read the part.
+ *
+ * By its name, as it was read: another table may have that by now.
  *
  * @internal
  */
-export const rewritten = (sql: SqlClient, part: BlockPart): Effect.Effect<string | undefined, SqlError> => {
-  const tables = part.ranges.map(({ table }) => table)
-  return Effect.map(
+export const replaced = (sql: SqlClient, { ranges }: BlockPart): Effect.Effect<string | undefined, SqlError> =>
+  Effect.map(
     rowsOf(sql, {
-      text: `select name from unnest($1::text[], $2::text[], $3::text[]) as planned (oid, name, file)
-  where pg_catalog.pg_relation_filenode(oid::pg_catalog.oid::pg_catalog.regclass)::text is distinct from file`,
-      parameters: [tables.map(({ oid }) => oid), tables.map(({ name }) => name), tables.map(({ file }) => file)]
+      text: `select name from unnest($1::text[], $2::text[]) as planned (name, file)
+  where pg_catalog.pg_relation_filenode(pg_catalog.to_regclass(name))::text is distinct from file`,
+      parameters: [ranges.map(({ table }) => table.name), ranges.map(({ table }) => table.file)]
     }),
     ([row]) => row?.["name"] ?? undefined
   )
-}

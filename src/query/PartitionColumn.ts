@@ -25,6 +25,8 @@ export interface Column {
   readonly type: string
   /** Its name in the catalog, such as `int4`, where it is one of PostgreSQL's own types; else empty. */
   readonly builtin: string
+  /** The server's number of its type, be that a domain. */
+  readonly typeOid: string
   /** For types that have one: as in a COLLATE clause. */
   readonly collation: string | undefined
 }
@@ -59,9 +61,10 @@ export const describe = Effect.fnUntraced(function* (
   statement: SqlText,
   column: string
 ): Effect.fn.Return<Column, SqlError> {
-  // As in the user's own statements, where the client may rename what stands in the program.
+  // As in the user's own statements, where the client may rename what stands in the program; but the client takes a name
+  // with a dot for two.
   const [identifier] = sql`${sql(column)}`.compile()
-  const name = `part.${identifier}`
+  const name = `part.${identifier.replaceAll(`"."`, ".")}`
   // Never run: it is there for its type alone.
   const sample = (rows: string) => `(select ${name} from ${rows} limit 0)`
   const [row] = yield* rowsOf(
@@ -69,10 +72,10 @@ export const describe = Effect.fnUntraced(function* (
     around(
       statement,
       (rows) => `with recursive type as (
-  select t.* from pg_catalog.pg_type t where t.oid = pg_catalog.pg_typeof(${sample(rows)})
-  union all select t.* from pg_catalog.pg_type t join type on t.oid = type.typbasetype
+  select t.*, t.oid as own from pg_catalog.pg_type t where t.oid = pg_catalog.pg_typeof(${sample(rows)})
+  union all select t.*, type.own from pg_catalog.pg_type t join type on t.oid = type.typbasetype
 )
-select pg_catalog.format_type(oid, -1) as type,
+select own::text as own, pg_catalog.format_type(oid, -1) as type,
   case when typnamespace = 'pg_catalog'::pg_catalog.regnamespace then typname::text else '' end as builtin,
   case when typcollation <> 0 then coalesce(pg_catalog.pg_collation_for(${sample(rows)}), 'pg_catalog."C"') end as collation
 from type where typbasetype = 0`
@@ -82,6 +85,7 @@ from type where typbasetype = 0`
     name,
     type: row?.["type"] ?? "text",
     builtin: row?.["builtin"] ?? "",
+    typeOid: row?.["own"] ?? "0",
     collation: row?.["collation"] ?? undefined
   }
 })
@@ -174,7 +178,8 @@ const unquoted = (name: string): string => (name.startsWith('"') ? name.slice(1,
 
 /**
  * The tables that the only column of a plan is read from as it is: one, or all that are united. Empty where that cannot
- * be said: the column is calculated, or comes out of a limit or of a subquery that has to be done first.
+ * be said: the column is calculated, or comes out of a limit or of a subquery that has to be done first. Where a
+ * statement gives a table's columns other names, the plan has these: then there may be no such column, or another one.
  *
  * @internal
  */

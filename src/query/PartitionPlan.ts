@@ -11,14 +11,14 @@ import type { Fragment, Statement } from "effect/sql/Statement"
 import * as Attempts from "./Attempts.ts"
 import * as Origin from "./Origin.ts"
 import type { BlockPart } from "./PartitionBlocks.ts"
-import { blocksOf, rewritten } from "./PartitionBlocks.ts"
+import { blocksOf, replaced } from "./PartitionBlocks.ts"
 import type { Cut } from "./PartitionRange.ts"
 import { boundsOf, condition } from "./PartitionRange.ts"
 import type { Sql } from "./Query.ts"
-import type { QueryError } from "./QueryError.ts"
+import type { QueryError, SqlPosition } from "./QueryError.ts"
 import { Rejected } from "./QueryError.ts"
 import type { SqlText } from "./Subquery.ts"
-import { around, built, faultOf, textOf } from "./Subquery.ts"
+import { around, built, faultOf, placeIn, textOf } from "./Subquery.ts"
 
 /** @internal */
 export const TypeId = "~querypool/query/Partition"
@@ -51,8 +51,8 @@ export interface Partition<out S extends Schema.Constraint> {
 export interface Part {
   readonly name: string
   readonly text: SqlText
-  /** The text of the statement that it is a part of, if it is one of a statement. */
-  readonly statement: string | undefined
+  /** Where in what the user wrote an error of its text stands; `undefined` if it stands in none of that. */
+  readonly placeOf: (position: SqlPosition) => SqlPosition | undefined
   /** To be asked behind its rows: why they may be the wrong ones. */
   readonly check: ((sql: SqlClient) => Effect.Effect<string | undefined, SqlError>) | undefined
 }
@@ -105,11 +105,8 @@ const refuse = (name: string, why: string): Effect.Effect<never, QueryError> => 
   return Effect.fail(Attempts.unstarted({ name, origin: Origin.of(name) }, reason))
 }
 
-const partName = (name: string, index: number, count: number): string => {
-  const part = `${name} [${index + 1}/${count}]`
-  Origin.noteAs(part, name)
-  return part
-}
+/** As `Origin.of` knows it. */
+const partName = (name: string, index: number, count: number): string => `${name} [${index + 1}/${count}]`
 
 /** The rows of a part, or what `each` makes of them. */
 const textFor = (
@@ -154,7 +151,7 @@ export const planRanges = Effect.fnUntraced(function* (
       return Effect.map(textFor(sql, name, rows, each), (text): Part => ({
         name: partName,
         text,
-        statement: statement.text,
+        placeOf: (position) => placeIn(statement.text, position) ?? (each && position),
         check: undefined
       }))
     })
@@ -188,7 +185,7 @@ export const planBlocks = Effect.fnUntraced(function* (
       Effect.map(textFor(sql, name, { text: part.text, parameters: [] }, each), (text): Part => ({
         name: partName,
         text,
-        statement: undefined,
+        placeOf: (position) => each && position,
         check: checkOf(part)
       }))
     )
@@ -201,6 +198,6 @@ const place = (block: number | undefined): string | undefined => (block === unde
 const checkOf =
   (part: BlockPart): Part["check"] =>
   (sql) =>
-    Effect.map(rewritten(sql, part), (tables) =>
-      tables === undefined ? undefined : `${tables} was written anew while its parts were read`
+    Effect.map(replaced(sql, part), (table) =>
+      table === undefined ? undefined : `${table} was written anew, or replaced, since the snapshot was taken`
     )

@@ -64,7 +64,10 @@ interface Arithmetic {
 const microseconds = (type: string): Arithmetic => ({
   steps: integers,
   number: (value) => `pg_catalog.trunc(extract(epoch from ${value} - ${epoch(type)}) * 1000000)`,
-  value: (text) => `${epoch(type)} + (${text} || ' microseconds')::interval`,
+  // Multiplied, and in two steps: as a text, an interval holds no such number before PostgreSQL 15, and a product is
+  // exact to the 53 bits of a double, which 2^63 microseconds are as hours.
+  value: (text) =>
+    `${epoch(type)} + ${text}::int8 / 3600000000 * interval '1 hour' + ${text}::int8 % 3600000000 * interval '1 microsecond'`,
   unbounded: true
 })
 
@@ -137,7 +140,7 @@ const lookUp = Effect.fnUntraced(function* (
   const values = around(statement, (rows) => `select ${column.name} from ${rows}`)
   const plan = yield* explain(sql, values)
   const tables = tablesOf(plan)
-  const statistics = yield* statisticsOf(sql, tables)
+  const statistics = yield* statisticsOf(sql, column, tables)
   const arithmetic = arithmetics.get(column.builtin)
   const ends = endsOf(column, arithmetic, statement)
   const endsCost = (yield* explain(sql, ends))["Total Cost"]

@@ -32,6 +32,13 @@ export interface Options extends Omit<RunOptions, "order"> {
   readonly snapshot?: RunOptions["snapshot"]
 }
 
+/**
+ * How a part is tried again, and how long it may take: as any query. What plans the parts is tried again as they are.
+ *
+ * @since 0.1.0
+ */
+export type PartOptions = Pick<Query.Options<QueryError>, "retry" | "timeout">
+
 /** Runs what needs one moment: in the run around, if that has a snapshot, and otherwise in a run of its own. */
 const atOneMoment = <A, E, R>(
   { [TypeId]: { needsSnapshot }, name }: Partition<Schema.Constraint>,
@@ -60,21 +67,23 @@ const atOnce: Effect.Effect<number> = Effect.map(CurrentRun, (run) => run?.concu
  * @internal
  */
 export const planned = (
-  partition: Partition<Schema.Constraint>
+  partition: Partition<Schema.Constraint>,
+  retry?: PartOptions["retry"]
 ): Effect.Effect<Planned, QueryError, QueryPool.QueryPool> =>
   Effect.suspend(() => {
-    const name = `${partition.name} [plan]`
-    Origin.noteAs(name, partition.name)
     let statement: string | undefined
     const plan = Query.make(
-      name,
+      `${partition.name} [plan]`,
       (sql) =>
         partition[TypeId].plan(sql, (text) => {
           statement = text
         }),
-      { mode: "readOnly" }
+      { mode: "readOnly", retry }
     )
-    return Effect.mapError(plan, (error) => placed(error, statement))
+    return Effect.mapError(
+      plan,
+      placed((position) => (statement === undefined ? undefined : placeIn(statement, position)))
+    )
   })
 
 /**
@@ -82,35 +91,33 @@ export const planned = (
  *
  * @internal
  */
-export const forEachPart = <A, E, R>(
+export const forEachPart = <A, R>(
   partition: Partition<Schema.Constraint>,
-  options: Options | undefined,
-  run: (part: Part, index: number) => Effect.Effect<A, E, R>,
+  options: (Options & Pick<PartOptions, "retry">) | undefined,
+  run: (part: Part, index: number) => Effect.Effect<A, QueryError, R>,
   onPlanned: (parts: number) => Effect.Effect<unknown> = () => Effect.void
-): Effect.Effect<ReadonlyArray<A>, E | QueryError, R | QueryPool.QueryPool> =>
+): Effect.Effect<ReadonlyArray<A>, QueryError, R | QueryPool.QueryPool> =>
   atOneMoment(
     partition,
     options,
     Effect.gen(function* () {
-      const { parts } = yield* planned(partition)
+      const { parts } = yield* planned(partition, options?.retry)
       yield* onPlanned(parts.length)
-      return yield* Effect.forEach(parts, run, { concurrency: yield* atOnce })
+      return yield* Effect.forEach(parts, (part, index) => Effect.mapError(run(part, index), placed(part.placeOf)), {
+        concurrency: yield* atOnce
+      })
     })
   )
 
-/**
- * An error of what is around a statement, with the place in the statement where it has one.
- *
- * @internal
- */
-export const placed = (error: QueryError, statement: string | undefined): QueryError => {
-  const { reason } = error
-  if (statement === undefined || reason._tag !== "Rejected" || reason.position === undefined) return error
-  const position = placeIn(statement, reason.position)
-  return position === undefined
-    ? error
-    : error.with({ reason: new Rejected({ ...reason, message: reason.message, position }) })
-}
+/** An error of a text that is more than what the user wrote, with its place in that, or without one. */
+const placed =
+  (placeOf: Part["placeOf"]) =>
+  (error: QueryError): QueryError => {
+    const { reason } = error
+    if (reason._tag !== "Rejected" || reason.position === undefined) return error
+    const { message, position } = reason
+    return error.with({ reason: new Rejected({ ...reason, message, position: placeOf(position) }) })
+  }
 
 /**
  * Fails where the rows that a part gave may be the wrong ones.

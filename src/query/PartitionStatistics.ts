@@ -36,7 +36,13 @@ export interface Statistics {
   readonly isReadable: boolean
 }
 
-const unknown = (why: string): Statistics => ({ isFresh: false, why, sources: [], blocks: 0, isReadable: false })
+const calculated: Statistics = {
+  isFresh: false,
+  why: "the column is not read from a table as it is",
+  sources: [],
+  blocks: 0,
+  isReadable: false
+}
 
 const columnsOf = (tables: ReadonlyArray<Table>): ReadonlyArray<unknown> => [
   tables.map(({ schema }) => schema),
@@ -51,11 +57,12 @@ const withStatistics = `from unnest($1::text[], $2::text[], $3::text[])
 const facts = `select c.reltuples::text as rows, pg_catalog.pg_relation_size(c.oid)::text as bytes,
     pg_catalog.current_setting('block_size') as block, s.null_frac::text as nulls,
     pg_catalog.pg_stat_get_mod_since_analyze(c.oid)::text as changed,
-    (pg_catalog.has_schema_privilege(n.oid, 'usage') and pg_catalog.has_column_privilege(c.oid, t.name, 'select'))::text as readable,
+    (pg_catalog.has_schema_privilege(n.oid, 'usage') and pg_catalog.has_column_privilege(c.oid, a.attnum, 'select'))::text as readable,
     greatest(pg_catalog.pg_stat_get_last_analyze_time(c.oid), pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid))::text as analyzed
   ${withStatistics}
   join pg_catalog.pg_namespace n on n.nspname = t.schema
   join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = t.relation
+  join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = t.name and a.atttypid = $4::text::pg_catalog.oid
   order by t.place`
 
 const count = (rows: number): string => Math.round(rows).toLocaleString("en")
@@ -67,21 +74,23 @@ const count = (rows: number): string => Math.round(rows).toLocaleString("en")
  */
 export const statisticsOf = Effect.fnUntraced(function* (
   sql: SqlClient,
+  { typeOid }: Column,
   tables: ReadonlyArray<Table>
 ): Effect.fn.Return<Statistics, SqlError> {
   const [first] = tables
-  if (first === undefined) return unknown("the column is not read from a table as it is")
+  if (first === undefined) return calculated
   const name = tables.length === 1 ? `${first.schema}.${first.relation}` : `${count(tables.length)} tables`
-  const found = yield* rowsOf(sql, { text: facts, parameters: columnsOf(tables) })
+  const found = yield* rowsOf(sql, { text: facts, parameters: [...columnsOf(tables), typeOid] })
+  if (found.length < tables.length) return calculated
   const sources = found.map((row) => ({ rows: Math.max(Number(row["rows"]), 0), nulls: Number(row["nulls"] ?? 0) }))
   const blocks = found.reduce((sum, row) => sum + Number(row["bytes"]) / Number(row["block"]), 0)
   const rows = sources.reduce((sum, source) => sum + source.rows, 0)
   const changed = found.reduce((sum, row) => sum + Number(row["changed"]), 0)
   const filled = found.filter((row) => Number(row["bytes"]) > 0)
-  const isReadable = found.length === tables.length && found.every((row) => row["readable"] === "true")
+  const isReadable = found.every((row) => row["readable"] === "true")
   const not = (why: string): Statistics => ({ isFresh: false, why, sources, blocks, isReadable })
   if (filled.length === 0) return not(`${name} ${tables.length === 1 ? "is" : "are"} empty`)
-  if (found.length < tables.length || filled.some((row) => row["analyzed"] === null)) {
+  if (filled.some((row) => row["analyzed"] === null)) {
     return not(`${name} ${tables.length === 1 ? "was" : "were"} not analyzed, as far as is known`)
   }
   if (filled.some((row) => row["nulls"] === null)) return not(`there are no statistics of "${first.column}" in ${name}`)

@@ -164,9 +164,17 @@ export interface Find<S extends Schema.Constraint> {
 }
 
 const rowsOf = (sql: SqlClient, unit: Unit, statement: Sql): Effect.Effect<ReadonlyArray<unknown>, SqlError> => {
-  if (unit.send === undefined) return toStatement(sql, statement)
-  if (!("sql" in statement)) return unit.send(...statement.compile())
-  return unit.send(statement.sql, "params" in statement ? statement.params : statement.parameters)
+  return unit.send === undefined ? toStatement(sql, statement) : unit.send(...compiled(statement))
+}
+
+/**
+ * As the server gets it.
+ *
+ * @internal
+ */
+export const compiled = (statement: Sql): readonly [sql: string, parameters: ReadonlyArray<unknown>] => {
+  if (!("sql" in statement)) return statement.compile()
+  return [statement.sql, "params" in statement ? statement.params : statement.parameters]
 }
 
 /** What cannot be is said where the query is made. */
@@ -178,8 +186,7 @@ const checked = (options: FindOptions | undefined): FindOptions | undefined => {
 }
 
 const toStatement = (sql: SqlClient, statement: Sql): Statement<unknown> => {
-  if (!("sql" in statement)) return statement
-  return sql.unsafe(statement.sql, "params" in statement ? statement.params : statement.parameters)
+  return "sql" in statement ? sql.unsafe(...compiled(statement)) : statement
 }
 
 /**

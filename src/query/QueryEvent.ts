@@ -25,6 +25,11 @@ export interface RunStarted extends Base {
   readonly _tag: "RunStarted"
   /** How many queries may run at once. */
   readonly concurrency: number
+  /**
+   * How many queries the run has. Absent where that is not known: where queries come from an iterable, or are inside of
+   * other effects.
+   */
+  readonly queries?: number | undefined
 }
 
 /**
@@ -47,6 +52,18 @@ export interface Started extends OfQuery {
   readonly worker: number
   /** Counts the tries from 1. */
   readonly attempt: number
+}
+
+/**
+ * The number of rows that the attempt under way has received has changed. Told only in runs with `progressEvery`, and at
+ * most so often of each query.
+ *
+ * @since 0.1.0
+ */
+export interface Progressed extends OfQuery {
+  readonly _tag: "Progressed"
+  /** Rows that the attempt has received so far. */
+  readonly rows: number
 }
 
 /**
@@ -156,4 +173,4 @@ export type QueryEvent = RunStarted | OfQueryEvent | SnapshotTaken | SnapshotEnd
  *
  * @since 0.1.0
  */
-export type OfQueryEvent = Submitted | Started | Noticed | Retrying | CancelEnded | OfPart | Ended
+export type OfQueryEvent = Submitted | Started | Progressed | Noticed | Retrying | CancelEnded | OfPart | Ended

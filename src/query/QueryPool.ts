@@ -12,47 +12,26 @@
  * @since 0.1.0
  */
 import type { Duration, Scope } from "effect"
-import { Cause, Clock, Context, Effect, Exit, identity, Predicate, Stream } from "effect"
+import { Cause, Clock, Context, Effect, Exit, Fiber, identity, Option, Predicate, Stream } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { mapWithWorkers } from "../internal/mapWithWorkers.ts"
+import { toStream } from "../internal/toStream.ts"
 import type { AnyEffect, Mode } from "./Members.ts"
 import * as Members from "./Members.ts"
 import { faultOf, inside, isQuery, QueryTypeId } from "./Members.ts"
 import * as Outcome from "./Outcome.ts"
 import type { QueryError, QueueTimeout, TimedOut } from "./QueryError.ts"
-import type { CancelEnd, QueryEvent } from "./QueryEvent.ts"
+import type { QueryEvent } from "./QueryEvent.ts"
 import * as Attempts from "./Attempts.ts"
-import { listening } from "./Learning.ts"
+import { listening, recall } from "./Learning.ts"
+import * as Progress from "./Progress.ts"
 import * as Report from "./Report.ts"
 import type { RetryPolicy } from "./RetryPolicy.ts"
 import { CurrentRun, Run } from "./Run.ts"
 import type { Snapshot } from "./RunSnapshot.ts"
 import { RunSnapshot } from "./RunSnapshot.ts"
-
-/**
- * A query's hold on its session while it runs.
- *
- * @since 0.1.0
- */
-export interface Unit {
-  /** Rows received so far. */
-  readonly rows: number
-  /** The columns of its latest result, where the pool reads them (`results: "text"`). */
-  readonly columns: ReadonlyArray<{ readonly name: string; readonly typeOid: number }> | undefined
-  /** The tag of its latest finished statement, such as `INSERT 0 3`, where the pool reads it. */
-  readonly command: string | undefined
-  /** What would be kept of its work if it failed now. */
-  readonly outcome: QueryError["outcome"]
-  /** Called with each NOTICE or WARNING, where the pool reads them. */
-  onNotice?: ((severity: string, message: string) => void) | undefined
-  /** Called when it was interrupted in the middle of a statement, once it is known what became of that. */
-  onCancelled?: ((end: CancelEnd) => void) | undefined
-  /** Sends the one statement of a query in the pipelined lane; absent where the unit has a session. */
-  readonly send?:
-    | ((sql: string, parameters: ReadonlyArray<unknown>) => Effect.Effect<ReadonlyArray<unknown>, SqlError>)
-    | undefined
-}
+import type { Unit } from "./Unit.ts"
 
 /**
  * How long something may take, and what it fails with when it takes longer.
@@ -112,6 +91,8 @@ export interface QueryInfo {
 }
 
 export { QueryTypeId } from "./Members.ts"
+export type { Column, Flow, RowReceiver } from "./RowReceiver.ts"
+export type { Unit } from "./Unit.ts"
 
 /**
  * Lends sessions to queries. `PgQueryPool.layer` makes one on PostgreSQL.
@@ -210,6 +191,11 @@ export interface RunOptions {
   readonly snapshot?: boolean | { readonly allowStandby?: boolean | undefined } | undefined
   /** Called with everything that happens, as it happens. It must neither throw nor take long. */
   readonly onEvent?: ((event: QueryEvent) => void) | undefined
+  /**
+   * How often `onEvent` is told how many rows each running query has received so far (`Progressed`), where that has
+   * changed. Never by default, and nothing is counted for it then.
+   */
+  readonly progressEvery?: Duration.Input | undefined
 }
 
 const defaultConcurrency = 5
@@ -280,6 +266,44 @@ export const report = <const T extends Shape>(
 }
 
 /**
+ * Runs effects as `report` does, and gives how far the run is: once every `progressEvery` (default one second), by the
+ * time of whoever reads, and once more when it is over, with the report. A stream that is left early interrupts the run.
+ *
+ * What is left is guessed from what the `DurationHistory` in the context has learned, where there is one, and from how
+ * the run goes.
+ *
+ * @since 0.1.0
+ */
+export const progress = <const T extends Shape>(
+  effects: T,
+  options?: RunOptions | undefined
+): Stream.Stream<
+  Progress.Progress & { readonly report?: Report.Report },
+  never,
+  Effect.Services<Member<T>> | QueryPool
+> =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const { onEvent, order, progressEvery } = options ?? {}
+      const millis = Attempts.periodOf("progressEvery", progressEvery ?? "1 second") ?? Infinity
+      const clock = yield* Clock.Clock
+      const collector = Progress.collector({ order, expected: yield* recall })
+      const told = (event: QueryEvent): void => {
+        collector.add(event)
+        onEvent?.(event)
+      }
+      // Twice as often: told of in the moment of a look, rows would be seen only by the next.
+      const how = { ...options, onEvent: told, progressEvery: millis / 2 }
+      const run = yield* Effect.forkScoped(report(effects, how))
+      const next = Effect.map(Effect.timeoutOption(Fiber.join(run), millis), (ended) => {
+        const now = collector.progress(Number(clock.currentTimeNanosUnsafe()) / 1e6)
+        return Option.isSome(ended) ? ([{ ...now, report: ended.value }, true] as const) : ([now, false] as const)
+      })
+      return Stream.unfold(false, (isOver) => (isOver ? Effect.undefined : next))
+    })
+  )
+
+/**
  * Runs a stream of effects, at most `concurrency` at a time, and gives each with its outcome: as they end, or with
  * `preserveOrder` in the order of the source. The source is pulled as workers become free, so memory is bounded by
  * `concurrency`, whatever the number of queries. A failed query is an outcome, never a failure of the stream; when the
@@ -297,7 +321,7 @@ export const stream = <Q extends AnyEffect, E2 = never, R2 = never>(
 > =>
   Stream.unwrap(
     Effect.gen(function* () {
-      const { pool, run } = yield* openRun(options, Infinity)
+      const { pool, run } = yield* openRun(options, undefined)
       // The source does not belong to the run: were it itself a query's rows, it would hold the slot its queries need.
       const source = Stream.provideContext(toStream(queries), yield* Effect.context<R2>())
       return mapWithWorkers(source, () => handsOf<Q>(pool, run), run.workers, {
@@ -347,17 +371,18 @@ const runMembers = (
 ): Effect.Effect<void, unknown, unknown> =>
   Effect.flatMap(Members.of(members, options?.order), (members) =>
     Effect.scoped(
-      Effect.flatMap(openRun(options, members.known?.length ?? Infinity), ({ pool, run }) =>
-        Members.run(pool, run, members, mode, keep)
-      )
+      Effect.flatMap(openRun(options, members.known), ({ pool, run }) => Members.run(pool, run, members, mode, keep))
     )
   )
 
 /** More would be more fibers than any server has connections. */
 const mostConcurrency = 100_000
 
-/** A new run for so many members, which ends with the scope. */
-const openRun = Effect.fnUntraced(function* (options: RunOptions | undefined, members: number) {
+/** A new run, of members that are known or come one by one, which ends with the scope. */
+const openRun = Effect.fnUntraced(function* (
+  options: RunOptions | undefined,
+  members: ReadonlyArray<AnyEffect> | undefined
+) {
   const context = yield* Effect.context<QueryPool>()
   const concurrency = options?.concurrency ?? defaultConcurrency
   if (!Number.isSafeInteger(concurrency) || concurrency < 1 || concurrency > mostConcurrency) {
@@ -379,12 +404,14 @@ const openRun = Effect.fnUntraced(function* (options: RunOptions | undefined, me
     )
   }
   const clock = yield* Clock.Clock
+  const progressMillis = Attempts.periodOf("progressEvery", options?.progressEvery)
   const snapshot = options?.snapshot ?? false
   const run: Run = new Run({
     concurrency,
-    workers: Math.min(concurrency, members),
+    workers: Math.min(concurrency, members?.length ?? Infinity),
     clock,
     onEvent: yield* listening(options?.onEvent),
+    progressMillis: options?.onEvent === undefined ? undefined : progressMillis,
     snapshot:
       snapshot === false
         ? undefined
@@ -399,14 +426,17 @@ const openRun = Effect.fnUntraced(function* (options: RunOptions | undefined, me
   })
   const { listener } = run
   if (listener !== undefined) {
+    const queries = members?.every(isQuery) === true ? { queries: members.length } : {}
     yield* Effect.acquireRelease(
-      Effect.sync(() => listener.emit({ _tag: "RunStarted", at: listener.now(), concurrency })),
+      Effect.sync(() => listener.emit({ _tag: "RunStarted", at: listener.now(), concurrency, ...queries })),
       () =>
         Effect.sync(() => {
           listener.skipAnnounced()
           listener.emit({ _tag: "RunEnded", at: listener.now() })
         })
     )
+    // After the release that ends the run, and so interrupted before it.
+    if (listener.progressMillis !== undefined) yield* Effect.forkScoped(listener.tellRows(listener.progressMillis))
   }
   return { pool, run }
 })
@@ -433,22 +463,5 @@ const memberOf = <Q extends AnyEffect>(pool: QueryPool["Service"], run: Run, mem
     Effect.Error<Q>,
     Effect.Services<Q>
   >
-
-const toStream = <Q, E, R>(
-  queries: Iterable<Q> | AsyncIterable<Q> | Stream.Stream<Q, E, R>
-): Stream.Stream<Q, E, R> => {
-  if (Stream.isStream(queries)) return queries
-  if (Symbol.asyncIterator in queries) return Stream.orDie(Stream.fromAsyncIterable(queries, identity))
-  return Stream.unwrap(
-    Effect.map(
-      // A generator that is left early has a `finally` to run.
-      Effect.acquireRelease(
-        Effect.sync(() => queries[Symbol.iterator]()),
-        (iterator) => Effect.sync(() => iterator.return?.())
-      ),
-      (iterator) => Stream.fromIterable({ [Symbol.iterator]: () => iterator }, { chunkSize: 1 })
-    )
-  )
-}
 
 const isIterable = (effects: Shape): effects is Shape & Iterable<AnyEffect> => Symbol.iterator in effects

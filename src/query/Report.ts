@@ -62,8 +62,9 @@ export interface Report {
   /** From the start of the run to its last end. */
   readonly makespanMillis: number
   /**
-   * What no scheduler could have beaten, resting on `ranMillis` of the queries as they ran beside each other. For a
-   * comparison between runs take the durations of a serial one and `Plan.lowerBound`.
+   * What no scheduler could have beaten with queries that take as long as their `ranMillis`. That is how long they took
+   * beside each other, so what the server has of processors is in there: of more work at once each took longer. For a
+   * comparison between runs take the durations of a serial one and `Plan.lowerBound`, with the processors.
    */
   readonly lowerBoundMillis: number
   /** What it is that no scheduler could have beaten. */
@@ -114,6 +115,8 @@ interface Entry {
 export const collector = (): Collector => {
   const entries: Array<Entry> = []
   let concurrency = 1
+  /** Streams of rows take no slot, so that more can run at once. */
+  let workers = 1
   let firstAt: number | undefined
   let lastAt = 0
   let snapshot: { readonly takenAt: number; endedAt?: number; lost?: boolean } | undefined
@@ -121,7 +124,7 @@ export const collector = (): Collector => {
   const add = (event: QueryEvent): void => {
     firstAt ??= event.at
     lastAt = event.at
-    if (event._tag === "RunStarted") concurrency = event.concurrency
+    if (event._tag === "RunStarted") workers = concurrency = event.concurrency
     if (event._tag === "SnapshotTaken") snapshot = { takenAt: event.at }
     if (event._tag === "SnapshotEnded" && snapshot !== undefined) {
       snapshot.endedAt = event.at
@@ -147,6 +150,7 @@ export const collector = (): Collector => {
         entry.startedAt ??= event.at
         entry.runningSince = event.at
         entry.worker = event.worker
+        workers = Math.max(workers, event.worker + 1)
         entry.attempts = event.attempt
         return
       case "Noticed":
@@ -174,7 +178,7 @@ export const collector = (): Collector => {
   const report = (): Report => {
     const queries = entries.flatMap((_, id) => query(id) ?? [])
     const makespanMillis = lastAt - (firstAt ?? 0)
-    const { binding, efficiency, lowerBoundMillis } = bounds({ queries, concurrency, makespanMillis })
+    const { binding, efficiency, lowerBoundMillis } = bounds({ queries, makespanMillis }, workers)
     return {
       queries,
       failures: [],
@@ -199,7 +203,8 @@ export const collector = (): Collector => {
  * @internal
  */
 export const bounds = (
-  { concurrency, makespanMillis, queries }: Pick<Report, "queries" | "concurrency" | "makespanMillis">,
+  { makespanMillis, queries }: Pick<Report, "queries" | "makespanMillis">,
+  workers: number,
   plan?: Plan | undefined
 ): Pick<Report, "lowerBoundMillis" | "binding" | "efficiency"> & { readonly criticalPath: ReadonlyArray<string> } => {
   const ran = new Map(queries.map(({ id, ranMillis }) => [id, ranMillis]))
@@ -212,7 +217,7 @@ export const bounds = (
         )
   const { binding, duration } = lowerBound({
     durations: ran.values(),
-    workers: concurrency,
+    workers,
     criticalPath: path?.duration
   })
   return {

@@ -14,9 +14,10 @@ import * as Outcome from "./Outcome.ts"
 import type { CancelEnd, OfPart, QueryEvent } from "./QueryEvent.ts"
 import type { RunSnapshot } from "./RunSnapshot.ts"
 
-/** What a run reads off a query's session when the query ends. */
+/** What a run reads off a query's session. */
 interface Progress {
   readonly rows: number
+  readonly countArriving?: (() => void) | undefined
   onNotice?: ((severity: string, message: string) => void) | undefined
   onCancelled?: ((end: CancelEnd) => void) | undefined
 }
@@ -40,6 +41,8 @@ export class Run {
     readonly workers: number
     readonly clock: Clock.Clock
     readonly onEvent: ((event: QueryEvent) => void) | undefined
+    /** How often to tell of rows; `undefined` for never. */
+    readonly progressMillis?: number | undefined
     readonly queueMillis: number | undefined
     readonly deadlineMillis: number | undefined
     readonly snapshot?: RunSnapshot | undefined
@@ -48,7 +51,8 @@ export class Run {
     this.workers = new Workers(options.workers)
     this.slots = new Slots(options.concurrency)
     this.clock = options.clock
-    this.listener = options.onEvent === undefined ? undefined : new Listener(options.clock, options.onEvent)
+    this.listener =
+      options.onEvent === undefined ? undefined : new Listener(options.clock, options.onEvent, options.progressMillis)
     this.startedAt = options.clock.currentTimeMillisUnsafe()
     this.queueMillis = options.queueMillis
     this.deadlineMillis = options.deadlineMillis
@@ -76,10 +80,23 @@ class Listener {
   private ids = 0
   /** Queries announced before their turn, by the value that was handed over: one value may be handed over twice. */
   private readonly announced = new Map<object, { readonly name: string; readonly ids: Array<number> }>()
+  readonly progressMillis: number | undefined
+  /** Queries with a session whose rows are to be told of. */
+  readonly counted: Set<Life> | undefined
 
-  constructor(clock: Clock.Clock, onEvent: (event: QueryEvent) => void) {
+  constructor(clock: Clock.Clock, onEvent: (event: QueryEvent) => void, progressMillis: number | undefined) {
     this.clock = clock
     this.onEvent = onEvent
+    this.progressMillis = progressMillis
+    this.counted = progressMillis === undefined ? undefined : new Set()
+  }
+
+  /** Tells again and again how many rows have come, until it is interrupted. */
+  tellRows(everyMillis: number): Effect.Effect<never> {
+    const tell = Effect.sync(() => {
+      for (const life of this.counted ?? []) life.progressed()
+    })
+    return Effect.forever(Effect.andThen(Effect.sleep(everyMillis), tell))
   }
 
   emit(event: QueryEvent): void {
@@ -207,6 +224,8 @@ export class Life {
   private readonly name: string
   private worker: number | undefined
   private unit: Progress | undefined
+  /** How many rows of the attempt were told of. */
+  private toldRows = 0
   private over = false
 
   constructor(listener: Listener, id: number, name: string) {
@@ -226,16 +245,31 @@ export class Life {
     this.worker = this.listener.takeWorker()
     unit.onNotice = (severity, message) => this.emit({ _tag: "Noticed", severity, message })
     unit.onCancelled = (end) => this.emit({ _tag: "CancelEnded", ...end })
+    if (this.listener.counted !== undefined) {
+      this.toldRows = 0
+      this.listener.counted.add(this)
+      unit.countArriving?.()
+    }
     this.emit({ _tag: "Started", worker: this.worker, attempt })
+  }
+
+  progressed(): void {
+    const rows = this.unit?.rows ?? 0
+    if (rows === this.toldRows) return
+    this.toldRows = rows
+    this.emit({ _tag: "Progressed", rows })
   }
 
   /** An attempt is over: its worker's number is free again before its slot is. */
   stopped(): void {
+    this.listener.counted?.delete(this)
     if (this.worker !== undefined) this.listener.giveWorker(this.worker)
     this.worker = undefined
   }
 
   retrying(attempt: number, error: unknown, delayMillis: number): void {
+    // It stops only some steps later, and what has failed has no progress.
+    this.listener.counted?.delete(this)
     this.emit({ _tag: "Retrying", attempt, error, delayMillis })
   }
 

@@ -36,7 +36,8 @@ export const textOf = (statement: Sql): SqlText => {
 const subqueryOf = (text: string): string => `(\n${text}\n) as part`
 
 /**
- * A text around the statement, which may have more parameters: `more` gets the number of its first one.
+ * A text around the statement, which may have more parameters: `first` is the number of the first of these. One line
+ * stands before the statement, by which `placeIn` finds it again.
  *
  * @internal
  */
@@ -44,10 +45,12 @@ export const around = (
   inner: SqlText,
   outer: (subquery: string, first: number) => string,
   more: ReadonlyArray<unknown> = []
-): SqlText => ({
-  text: outer(subqueryOf(inner.text), inner.parameters.length + 1),
-  parameters: [...inner.parameters, ...more]
-})
+): SqlText => {
+  const subquery = subqueryOf(inner.text)
+  const text = outer(subquery, inner.parameters.length + 1)
+  const before = text.slice(0, text.indexOf(subquery))
+  return { text: before.replaceAll("\n", " ") + text.slice(before.length), parameters: [...inner.parameters, ...more] }
+}
 
 /** What stands for the rows until their text is known; nobody else's text has it. */
 const mark = `"\u{e000}rows of the part\u{e000}"`
@@ -80,19 +83,20 @@ export const built = (
 }
 
 /**
- * Where in a statement an error stands that the server found in the text around it; `undefined` if it stands in that.
+ * Where in a statement an error stands that the server found in the text around it; `undefined` if it stands in that, or
+ * if several lines may be meant.
  *
  * @internal
  */
-export const placeIn = (text: string, { column, text: found }: SqlPosition): SqlPosition | undefined => {
-  let before = 0
-  const lines = text.split(/(\r\n|\r|\n)/)
-  for (let line = 0; line < lines.length; line += 2) {
-    const source = lines[line] ?? ""
-    if (source === found) return { offset: before + column, line: line / 2 + 1, column, text: source }
-    before += [...source, ...(lines[line + 1] ?? "")].length
-  }
-  return undefined
+export const placeIn = (text: string, { column, line, text: found }: SqlPosition): SqlPosition | undefined => {
+  const all = text.split(/(\r\n|\r|\n)/)
+  const lines = all.filter((_, index) => index % 2 === 0)
+  const behindOne = line - 2
+  const first = lines.indexOf(found)
+  const at = lines[behindOne] === found ? behindOne : first === lines.lastIndexOf(found) ? first : -1
+  if (at < 0) return undefined
+  const before = all.slice(0, 2 * at).join("")
+  return { offset: [...before].length + column, line: at + 1, column, text: found }
 }
 
 /**
@@ -106,25 +110,13 @@ export const faultOf = (text: string): string | undefined => {
   /** Where the first word stands, and behind WITH also the query itself. */
   let level = 0
   let previous = ""
-  for (let at = 0; at < text.length;) {
+  let isOver = false
+  for (let at = Token.endOfGap(text, 0); at < text.length;) {
     const code = text.charCodeAt(at)
-    if (Token.isSpace(code)) {
-      at++
-      continue
-    }
-    const isLineComment = code === Token.dash && text.charCodeAt(at + 1) === Token.dash
-    const isBlockComment = code === Token.slash && text.charCodeAt(at + 1) === Token.star
-    const end = isLineComment
-      ? Token.endOfLine(text, at)
-      : isBlockComment
-        ? Token.endOfBlockComment(text, at)
-        : Token.endOfToken(text, at, code)
+    const end = at === Token.unterminated ? at : Token.endOfToken(text, at, code)
     if (end === Token.unterminated) return "a string, a quoted name or a comment in it has no end"
-    if (isLineComment || isBlockComment) {
-      at = end
-      continue
-    }
-    if (code === Token.semicolon) return semicolonAt(text, at)
+    if (isOver && code !== Token.semicolon) return "it is more than one statement, where one is expected"
+    isOver = code === Token.semicolon
     if (code === Token.openParen) depth++
     if (code === Token.closeParen && --depth < 0) return "it closes a parenthesis that it does not open"
     const word = text.slice(at, end).toLowerCase()
@@ -139,8 +131,9 @@ export const faultOf = (text: string): string | undefined => {
       }
     }
     previous = word
-    at = end
+    at = Token.endOfGap(text, end)
   }
+  if (isOver) return "it ends in a semicolon. Leave that out"
   if (first === undefined) return "it is empty"
   return depth > 0 ? "it opens a parenthesis that it does not close" : undefined
 }
@@ -151,8 +144,3 @@ const writes = new Set(["insert", "update", "delete", "merge"])
 const beforeName = new Set(["with", "recursive", ","])
 
 const notAQuery = (words: string): string => `${words.toUpperCase()} is no SELECT, VALUES, TABLE or WITH … SELECT`
-
-const semicolonAt = (text: string, at: number): string =>
-  faultOf(text.slice(at + 1)) === "it is empty"
-    ? "it ends in a semicolon. Leave that out"
-    : "it is more than one statement, where one is expected"

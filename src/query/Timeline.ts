@@ -246,12 +246,16 @@ export const collector = (options?: { readonly plan?: Plan | undefined }): Colle
   const lives = new Lives()
   let startedAt: number | undefined
   let lastAt = 0
+  /** As in a report: more than the run has slots where rows are streamed. */
+  let workers = 1
   let snapshot: { readonly from: number; to?: number; lost?: boolean } | undefined
 
   const add = (event: QueryEvent): void => {
     startedAt ??= event.at
     lastAt = event.at
     lives.add(event, startedAt)
+    if (event._tag === "RunStarted") workers = event.concurrency
+    if (event._tag === "Started") workers = Math.max(workers, event.worker + 1)
     if (event._tag === "SnapshotTaken") snapshot = { from: event.at }
     if (event._tag === "SnapshotEnded" && snapshot !== undefined) {
       snapshot.to = event.at
@@ -266,7 +270,7 @@ export const collector = (options?: { readonly plan?: Plan | undefined }): Colle
     return {
       concurrency,
       makespanMillis,
-      ...Reports.bounds(report, plan),
+      ...Reports.bounds(report, workers, plan),
       queries: queries.map((query): QueryTimeline => {
         const life = lives.all[query.id]
         const needs = plan?.needs[query.id] ?? []

@@ -6,6 +6,8 @@
  */
 import { duplexPair } from "node:stream"
 import type { Duplex } from "node:stream"
+import type { PgSocket } from "../../src/pool/PgWire.ts"
+import { asPgSocket } from "./asPgSocket.ts"
 
 /** Lets what comes pass, or keeps it in order until it is opened again. */
 class Gate {
@@ -69,7 +71,7 @@ export class ScriptedServer {
   private readonly sockets = new Map<number, Duplex>()
 
   /** A socket whose other end this server holds. */
-  readonly open = (): Duplex => {
+  readonly open = (): PgSocket => {
     const [client, server] = duplexPair()
     // One end that is destroyed takes the other with it, as the two of a TCP connection do.
     client.on("close", () => server.destroy())
@@ -94,7 +96,7 @@ export class ScriptedServer {
         yield message
       }
     }
-    return client
+    return asPgSocket(client)
   }
 
   private begin(client: Duplex, server: Duplex): number {

@@ -23,5 +23,5 @@ expect<
 // ---- another one can be made -----------------------------------------------------------------------------------------
 
 declare const recall: Effect.Effect<(name: string) => number | undefined>
-declare const learn: (run: ReadonlyMap<string, { readonly meanMillis: number }>) => Effect.Effect<void>
+declare const learn: (run: ReadonlyMap<string, number>) => Effect.Effect<void>
 accept(DurationHistory.DurationHistory.of({ recall, learn }))

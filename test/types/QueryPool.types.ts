@@ -1,6 +1,6 @@
 import type { Stream } from "effect"
 import { Context, Effect, Schema } from "effect"
-import type { Outcome, QueryError, Report } from "querypool"
+import type { Outcome, Progress, QueryError, Report } from "querypool"
 import { Query, QueryPool } from "querypool"
 import type { Equals } from "./Equals.ts"
 import { accept, expect } from "./Equals.ts"
@@ -171,6 +171,14 @@ expect<Equals<typeof ofReportByName, Effect.Effect<Report.Report, never, Tenant 
 const ofReportOfSet = QueryPool.report(new Set([count]))
 expect<Equals<typeof ofReportOfSet, Effect.Effect<Report.Report, never, Pool>>>()
 
+const ofProgress = QueryPool.progress([user, mail], { progressEvery: "100 millis" })
+expect<
+  Equals<
+    typeof ofProgress,
+    Stream.Stream<Progress.Progress & { readonly report?: Report.Report }, never, Tenant | Mailer | Pool>
+  >
+>()
+
 const longestFirst = QueryPool.report([user], { order: "longest-first" })
 expect<Equals<typeof longestFirst, Effect.Effect<Report.Report, never, Tenant | Pool>>>()
 
@@ -220,6 +228,8 @@ accept(QueryPool.all(mail))
 accept(QueryPool.report(user))
 // @ts-expect-error -- one effect is not a run
 accept(QueryPool.report(mail))
+// @ts-expect-error -- one query is not a run
+accept(QueryPool.progress(user))
 // @ts-expect-error -- a text is an iterable of texts
 accept(QueryPool.all("select 1"))
 // @ts-expect-error -- a promise is no effect
@@ -247,6 +257,10 @@ accept(QueryPool.all([user], { preserveOrder: true }))
 accept(QueryPool.report([user], { mode: "outcome" }))
 // @ts-expect-error -- no such option
 accept(QueryPool.report([user], { parallelism: 2 }))
+// @ts-expect-error -- progress ends with a report, which is of outcomes already
+accept(QueryPool.progress([user], { mode: "outcome" }))
+// @ts-expect-error -- no such duration
+accept(QueryPool.progress([user], { progressEvery: "often" }))
 // @ts-expect-error -- a stream is of outcomes already
 accept(QueryPool.stream([user], { mode: "outcome" }))
 // @ts-expect-error -- no such option

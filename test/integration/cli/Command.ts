@@ -15,7 +15,8 @@ import { Pg } from "../../support/Pg.ts"
 const bin = fileURLToPath(new URL("../../../src/cli/bin.ts", import.meta.url))
 
 export interface Options {
-  readonly env?: Readonly<Record<string, string>> | undefined
+  /** Those that are `undefined` are not set. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined
   /** What it reads from standard input, which is at its end otherwise. `open` leaves it to `Running.stdin`. */
   readonly stdin?: string | Uint8Array | "open" | undefined
   /** For node itself, before the program. */

@@ -1,28 +1,23 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, layer } from "@effect/vitest"
-import { Effect, Layer, Path, Result } from "effect"
+import { Effect, Layer, Path } from "effect"
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Query, QueryPool } from "querypool"
 import * as Durations from "../../../src/cli/Durations.ts"
 import type { Facts } from "../../../src/cli/PlanOutput.ts"
 import type { FileQuery } from "../../../src/cli/QueryFiles.ts"
-import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 import * as Learning from "../../../src/query/Learning.ts"
 import { cacheFolder } from "../../support/cacheFolder.ts"
+import { queriesOf } from "../../support/fileRuns.ts"
 import * as Pg from "../../support/Pg.ts"
 import { querypool, run, runJson } from "./Command.ts"
-
-const queriesOf = (text: string): ReadonlyArray<FileQuery> => {
-  const source = Result.getOrThrow(parseSqlFile({ file: "q.sql", defaultName: "q", text }))
-  return source.queries.map((query) => ({ ...query, source }))
-}
 
 const files = Layer.merge(NodeFileSystem.layer, Path.layer)
 
 /** In a process of its own, as far as the history is concerned. */
 const on =
-  (queries: ReadonlyArray<FileQuery>, database: string) =>
+  (queries: ReadonlyArray<FileQuery>, database: string | undefined) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     Effect.provide(effect, Layer.provide(Durations.layer(queries, database), files), { local: true })
 
@@ -70,14 +65,33 @@ layer(Pg.layer("Durations"), { excludeTestServices: true })("how long the querie
     }).pipe(Effect.provide(Pg.pool()))
   )
 
+  it.effect("is the mean of those that say the same under several names", () =>
+    Effect.gen(function* () {
+      yield* cacheFolder
+      const alike = queriesOf(`
+        -- name: one
+        select 1;
+        -- name: two
+        select 1;
+        -- name: other
+        select 2;`)
+      const run = new Map([
+        ["one", 10],
+        ["two", 30],
+        ["one [1/2]", 500]
+      ])
+      yield* Effect.flatMap(Learning.DurationHistory, ({ learn }) => learn(run)).pipe(on(alike, "a"))
+      for (const database of ["a", undefined]) {
+        assert.deepStrictEqual(yield* Learning.estimates(alike).pipe(on(alike, database)), [20, 20, undefined])
+      }
+    })
+  )
+
   it.effect("is what a plan knows of runs on any database", () =>
     Effect.gen(function* () {
       yield* cacheFolder
       yield* runAll(queries).pipe(on(queries, "a"))
-      const [sum, two, fails] =
-        (yield* Learning.estimates(queries).pipe(
-          Effect.provide(Layer.provide(Durations.layerAnywhere(queries), files), { local: true })
-        )) ?? []
+      const [sum, two, fails] = yield* Learning.estimates(queries).pipe(on(queries, undefined))
       assert.isAbove(sum ?? 0, 0)
       assert.isAbove(two ?? 0, 0)
       assert.isUndefined(fails)
@@ -86,27 +100,23 @@ layer(Pg.layer("Durations"), { excludeTestServices: true })("how long the querie
 
   it.effect("decides which is first in a run with the longest first, also for those that have never run", () =>
     Effect.gen(function* () {
-      yield* cacheFolder
-      const many = queriesOf(`
-        -- name: look-up
+      const { folder } = yield* cacheFolder
+      const { document } = yield* runJson(
+        `-- name: look-up
         select * from account where id = 1;
         -- name: join
-        select count(*) from account a, account b;
+        select count(*) from account a, account b where a.id < 10;
         -- name: scan
-        select sum(balance) from account;`)
-      const started: Array<string> = []
-      yield* QueryPool.all(
-        many.map(({ name }) => Query.make(name, (sql) => sql`select 1`)),
-        {
-          concurrency: 1,
-          order: "longest-first",
-          onEvent: (event) => {
-            if (event._tag === "Started") started.push(event.name)
-          }
-        }
-      ).pipe(on(many, "a"))
-      assert.deepStrictEqual(started, ["join", "scan", "look-up"])
-    }).pipe(Effect.provide(Pg.pool()))
+        select sum(balance) from account;`,
+        ["--concurrency", "1", "--order", "longest-first"],
+        { env: { XDG_CACHE_HOME: folder } }
+      )
+      const byStart = document.queries.toSorted((a, b) => a.waitedSeconds - b.waitedSeconds)
+      assert.deepStrictEqual(
+        byStart.map(({ name }) => name),
+        ["join", "scan", "look-up"]
+      )
+    })
   )
 
   it.effect("is what the command goes by from the second run on, and what it plans with", () =>

@@ -1,9 +1,9 @@
 import { assert, layer } from "@effect/vitest"
-import { Effect, identity, Result } from "effect"
-import { planOf } from "../../../src/cli/FilePlan.ts"
+import { Effect, identity } from "effect"
 import * as FileRun from "../../../src/cli/FileRun.ts"
-import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 import { shorten } from "../../../src/cli/Table.ts"
+import { tellAll } from "../../../src/cli/Teller.ts"
+import { filePlanOf, noRows } from "../../support/fileRuns.ts"
 import * as Pg from "../../support/Pg.ts"
 import { waitUntil } from "../../support/waitUntil.ts"
 import { databaseUrl, documentOf, firstRowsOf, outcomesOf, run, runJson, start } from "./Command.ts"
@@ -12,6 +12,8 @@ const isWaiting = (word: string) => (backend: Pg.Backend) =>
   backend.wait === "Lock:advisory" && backend.query.includes(word)
 
 const write = (name: string) => `insert into seen (name) values ('${name}')`
+
+const isAtGate = ({ wait }: Pg.Backend) => wait === "Lock:advisory"
 
 layer(Pg.layer("FileRun"), { excludeTestServices: true })("a run of queries from files", (it) => {
   it.effect("gives each query a clean session, whatever the one before did to it", () =>
@@ -247,6 +249,24 @@ layer(Pg.layer("FileRun"), { excludeTestServices: true })("a run of queries from
       })
   )
 
+  it.effect("plans a query in parts again, as often as its header says, when that has lost its connection", () =>
+    Effect.gen(function* () {
+      const { observer } = yield* Pg.Pg
+      yield* observer.hold(4)
+      const url = yield* databaseUrl
+      const sql =
+        "-- partition: column=name parts=2\n-- retry: 1\n" +
+        "select 'n' || id as name from account cross join (select pg_advisory_xact_lock_shared(4)) as gate"
+      const running = yield* start(["run", "-", "--json"], { stdin: sql, env: { DATABASE_URL: url } })
+      const { pid } = yield* observer.seen("the plan waits", isAtGate)
+      yield* observer.terminate(pid)
+      yield* observer.seen("it waits again", (backend) => isAtGate(backend) && backend.pid !== pid)
+      yield* observer.release(4)
+      const ended = yield* running.ended
+      assert.deepInclude(documentOf(ended).queries[0], { outcome: "succeeded", rowCount: 1_000, parts: 2 })
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("keeps every other result when one fails, and tells them in the order given", () =>
     Effect.gen(function* () {
       const { observer } = yield* Pg.Pg
@@ -477,31 +497,16 @@ layer(Pg.layer("FileRun"), { excludeTestServices: true })("a run of queries from
   it.effect("keeps of each value what is shown of it", () =>
     Effect.gen(function* () {
       const text = "select repeat('x', 1000000) as long, 'short' as short, null as nothing from generate_series(1, 3)"
-      const source = Result.getOrThrow(parseSqlFile({ file: "a.sql", defaultName: "a", text }))
       const lengthsWith = Effect.fnUntraced(function* (keep: FileRun.Options["keep"]) {
         let lengths: ReadonlyArray<ReadonlyArray<number | undefined>> = []
-        const queries = source.queries.map((query) => ({ ...query, source }))
         yield* FileRun.run(
-          yield* planOf(queries, []),
-          {
-            concurrency: 1,
-            order: "given",
-            stopOnError: false,
-            singleTransaction: false,
-            readOnly: false,
-            snapshot: false,
-            timeout: undefined,
-            retries: 0,
-            maxRows: 2,
-            keep
-          },
-          {
-            happened: () => {},
+          yield* filePlanOf(text),
+          { ...noRows, concurrency: 1, maxRows: 2, keep },
+          tellAll({
             ended: ({ result }) => {
               lengths = result.rows.map((row) => Object.values(row).map((value) => value?.length))
-            },
-            over: () => {}
-          }
+            }
+          })
         )
         return lengths
       })

@@ -229,7 +229,7 @@ layer(Pg.layer("RunCommand"), { excludeTestServices: true })("the database of a 
       const missing = new URL(url)
       missing.pathname = "/nowhere"
       const refused = "Cannot connect to 127.0.0.1:1: connect ECONNREFUSED 127.0.0.1:1"
-      yield* each<readonly [url: string, expected: string | RegExp]>(
+      yield* each<readonly [url: string, expected: string | RegExp, args?: ReadonlyArray<string>]>(
         [
           [wrong.href, `Cannot connect to ${host}: password authentication failed for user "${username}"`],
           [
@@ -241,14 +241,15 @@ layer(Pg.layer("RunCommand"), { excludeTestServices: true })("the database of a 
             `Cannot connect to ${host}: The server requested password authentication. ` +
               "Give one in the URL, in PGPASSWORD or in the password file"
           ],
-          [missing.href, `Cannot connect to ${host}: database "nowhere" does not exist`],
+          // What the server has refused, it refuses again.
+          [missing.href, `Cannot connect to ${host}: database "nowhere" does not exist`, ["--retries", "9"]],
           [`postgres://me:${encoded}@127.0.0.1:1/db`, refused],
           [`postgres://127.0.0.1:1/db?user=me&password=${encoded}`, refused],
           [`postgres://me:${encoded}@127.0.0.1:99999/db`, /^querypool: --url: .*\n$/],
           [`postgres://me:${secret}@127.0.0.1:1/db`, /^querypool: --url: .* must be written as %2F .*\n$/]
         ],
-        ([given, expected]) =>
-          Effect.map(querypool(["run", "-", "--json", "--url", given], one), (ended) => {
+        ([given, expected, args = []]) =>
+          Effect.map(querypool(["run", "-", "--json", "--url", given, ...args], one), (ended) => {
             assertRefused(ended, expected)
             for (const word of [secret, encoded, "s3cr3t", right]) assert.notInclude(ended.stderr, word)
           })

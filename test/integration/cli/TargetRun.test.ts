@@ -1,18 +1,16 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, layer } from "@effect/vitest"
 import { PgConnection } from "@effect/sql-pg"
-import { Duration, Effect, Fiber, identity, Layer, Path, Redacted, Result } from "effect"
+import { Duration, Effect, Fiber, Layer, Path, Redacted } from "effect"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { databaseAt } from "../../../src/cli/Database.ts"
-import { planOf } from "../../../src/cli/FilePlan.ts"
-import type { Finished } from "../../../src/cli/Teller.ts"
-import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 import * as TargetRun from "../../../src/cli/TargetRun.ts"
 import { QueryError } from "../../../src/query/QueryError.ts"
 import { cacheFolder } from "../../support/cacheFolder.ts"
 import * as Faults from "../../support/Faults.ts"
+import { filePlanOf, freezingAt, noRows } from "../../support/fileRuns.ts"
 import { template } from "../../support/globalSetup.ts"
 import * as Pg from "../../support/Pg.ts"
 import { waitUntil } from "../../support/waitUntil.ts"
@@ -35,11 +33,15 @@ const clone = (suffix: string) =>
 
 const throughProxy = Effect.fnUntraced(function* (url: URL) {
   const faults = yield* Faults.make({ host: url.hostname, port: Number(url.port) })
-  const through = new URL(url)
-  through.hostname = faults.host
-  through.port = String(faults.port)
-  return { faults, through }
+  return { faults, through: to(url, faults.host, faults.port) }
 })
+
+const to = (url: URL, host: string, port: number): URL => {
+  const other = new URL(url)
+  other.hostname = host
+  other.port = String(port)
+  return other
+}
 
 /** A file of these targets, until the scope closes. */
 const fileOf = (targets: Readonly<Record<string, URL | string>>) =>
@@ -179,12 +181,8 @@ layer(Pg.layer("TargetRun"), { excludeTestServices: true })("a run with --target
   it.effect("gives up on a target whose network is frozen when its queries time out", () =>
     Effect.gen(function* () {
       const [a, b] = [yield* clone("a"), yield* clone("b")]
-      const { faults, through } = yield* throughProxy(a)
-      yield* faults.inject(Faults.freeze(), {
-        after: Faults.fromClient("Execute", { statement: "the slow one" }),
-        hits: "everything"
-      })
-      const targets = yield* fileOf({ a: through, b })
+      const { host, port } = yield* freezingAt("the slow one", { host: a.hostname, port: Number(a.port) })
+      const targets = yield* fileOf({ a: to(a, host, port), b })
       // The one slot of the total is the frozen target's until then.
       const ended = yield* querypool(
         ["run", "-", "--targets", targets, "--json", "--total", "1", "--timeout", "300ms"],
@@ -197,6 +195,28 @@ layer(Pg.layer("TargetRun"), { excludeTestServices: true })("a run with --target
       assert.strictEqual(documents["b"]?.queries[0]?.outcome, "succeeded")
       assert.match(ended.stderr, /^a: slow cancel unconfirmed: /)
       assert.strictEqual(ended.code, 1)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("tries a target again that cannot be reached, as often as its queries, and says so", () =>
+    Effect.gen(function* () {
+      const { faults, through } = yield* throughProxy(yield* clone("a"))
+      const targets = yield* fileOf({ a: through })
+      const starting = Faults.answer({ code: "57P03", message: "the database system is starting up" })
+      const cannot = `Cannot connect to ${faults.host}:${faults.port}: the database system is starting up`
+      const args = ["run", "-", "--targets", targets, "--json"]
+      yield* faults.inject(starting, { times: 2 })
+      const again = yield* querypool([...args, "--retries", "2"], { stdin: "select 1" })
+      assert.strictEqual(documentsOf(again)["a"]?.queries[0]?.outcome, "succeeded")
+      const line = `a: ${cannot}. Retrying in T\n`
+      assert.strictEqual(again.stderr.replaceAll(/in \d[\d.]* ms$/gm, "in T"), line + line)
+      assert.strictEqual(again.code, 0)
+
+      yield* faults.inject(starting, { times: 1 })
+      const never = yield* querypool(args, { stdin: "select 1" })
+      assert.strictEqual(documentsOf(never)["a"]?.error?.message, cannot)
+      assert.strictEqual(never.stderr, `a: ${cannot}\n`)
+      assert.strictEqual(never.code, 1)
     }).pipe(Effect.scoped)
   )
 
@@ -279,21 +299,18 @@ const inProcess = Effect.fnUntraced(
     options: Partial<TargetRun.Options>,
     seen: Seen = { running: 0, most: 0, ends: [] }
   ) {
-    const source = Result.getOrThrow(parseSqlFile({ file: "a.sql", defaultName: "a", text: sql }))
-    const filePlan = yield* planOf(
-      source.queries.map((query) => ({ ...query, source })),
-      []
-    )
+    const filePlan = yield* filePlanOf(sql)
     const targets = yield* Effect.forEach(Object.entries(urls), ([name, url]) =>
       Effect.map(databaseAt(name, Redacted.make(url.href), {}), (database) => ({ name, ...database }))
     )
     const teller: TargetRun.TargetsTeller = {
       begun: (name) => ({
+        unreached: () => {},
         happened: (event) => {
           if (event._tag === "Started") seen.most = Math.max(seen.most, ++seen.running)
           if (event._tag === "Ended" && event.outcome === "Succeeded") seen.running--
         },
-        ended: ({ report }: Finished) => {
+        ended: ({ report }) => {
           const { error } = report
           seen.ends.push(`${name} ${report.name} ${error instanceof QueryError ? error.reason._tag : report.outcome}`)
         },
@@ -303,27 +320,7 @@ const inProcess = Effect.fnUntraced(
       over: () => {}
     }
     yield* cacheFolder
-    yield* Effect.exit(
-      TargetRun.run(
-        targets,
-        filePlan,
-        {
-          concurrency: 5,
-          order: "given",
-          stopOnError: false,
-          singleTransaction: false,
-          readOnly: false,
-          snapshot: false,
-          timeout: undefined,
-          retries: 0,
-          maxRows: 0,
-          keep: identity,
-          total: undefined,
-          ...options
-        },
-        teller
-      )
-    )
+    yield* Effect.exit(TargetRun.run(targets, filePlan, { ...noRows, total: undefined, ...options }, teller))
     return seen.ends
   },
   Effect.scoped,
@@ -402,6 +399,20 @@ layer(Pg.layer("TargetTotal"), { excludeTestServices: true })("the total of a ru
       assert.deepStrictEqual(seen.ends, ["b x Succeeded", "b y Succeeded"])
       yield* release
       assert.deepStrictEqual((yield* Fiber.join(run)).slice(2), ["a x Succeeded", "a y Succeeded"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("tells of each query, also where the run of a target has a defect", () =>
+    Effect.gen(function* () {
+      const urls = { a: yield* clone("a"), b: yield* clone("b") }
+      const two = "-- name: first\nselect 1;\n-- name: second\nselect 2"
+      const ends = yield* inProcess(two, urls, { retries: NaN })
+      assert.deepStrictEqual(ends.toSorted(), [
+        "a first Skipped",
+        "a second Skipped",
+        "b first Skipped",
+        "b second Skipped"
+      ])
     }).pipe(Effect.scoped)
   )
 

@@ -1,10 +1,13 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { execFileSync } from "node:child_process"
+import { chmod, readdir, rm } from "node:fs/promises"
 import { createServer } from "node:net"
+import { join } from "node:path"
+import { cacheFolder } from "../../support/cacheFolder.ts"
 import * as Pg from "../../support/Pg.ts"
 import { waitUntil } from "../../support/waitUntil.ts"
-import { databaseUrl, documentOf, outcomesOf, querypool, run, start } from "./Command.ts"
+import { databaseUrl, documentOf, outcomesOf, querypool, run, runJson, start } from "./Command.ts"
 
 /** A server that takes connections and says nothing; gives its port. */
 const silentServer = Effect.acquireRelease(
@@ -134,6 +137,36 @@ layer(Pg.layer("main"), { excludeTestServices: true })("a run that is stopped", 
       assert.deepStrictEqual({ code, stderr }, expected)
     }).pipe(Effect.scoped)
   )
+
+  // More than a pipe holds, and told at the very end.
+  const manyRows = "-- name: many\nselect repeat('x', 1000) as x from generate_series(1, 3000)"
+
+  it.effect("when a query failed has written all of its output, however much of that waits to be read", () =>
+    Effect.gen(function* () {
+      const { code, document } = yield* runJson(`-- name: bad\nselect 1 / 0;\n${manyRows}`, ["--max-rows", "3000"])
+      assert.lengthOf(document.queries[1]?.rows ?? [], 3000)
+      assert.strictEqual(code, 1)
+    })
+  )
+
+  it.effect("has written all of its output, however much of that waits to be read", () =>
+    Effect.gen(function* () {
+      const { observer } = yield* Pg.Pg
+      const running = yield* start(["run", "-", "--json", "--max-rows", "3000"], {
+        stdin: `-- name: sleeps\nselect pg_sleep(600);\n${manyRows};\n-- name: next\n-- needs: many\nselect pg_sleep(601)`,
+        env: { DATABASE_URL: yield* databaseUrl }
+      })
+      for (const word of ["sleep(600)", "sleep(601)"]) {
+        yield* observer.seen(`${word} runs`, ({ query, wait }) => wait === "Timeout:PgSleep" && query.includes(word))
+      }
+      running.signal("SIGINT")
+      const ended = yield* running.ended
+      const document = documentOf(ended)
+      assert.deepStrictEqual(outcomesOf(document), { sleeps: "cancelled", many: "succeeded", next: "cancelled" })
+      assert.lengthOf(document.queries[1]?.rows ?? [], 3000)
+      assert.strictEqual(ended.code, 130)
+    }).pipe(Effect.scoped)
+  )
 })
 
 describe("a command that waits", () => {
@@ -174,6 +207,24 @@ describe("a command that waits", () => {
           code: 2
         }
       )
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("the command", () => {
+  it.live("is compiled once for each user, in a folder that others cannot write", () =>
+    Effect.gen(function* () {
+      const { folder } = yield* cacheFolder
+      const compiled = join(folder, "querypool", "compiled")
+      const env = { XDG_CACHE_HOME: folder, HOME: folder, NODE_COMPILE_CACHE: undefined }
+      assert.strictEqual((yield* querypool(["--version"], { env })).code, 0)
+      const [first = assert.fail("nothing was kept"), ...others] = yield* Effect.promise(() => readdir(compiled))
+      assert.isEmpty(others)
+      assert.isAbove((yield* Effect.promise(() => readdir(join(compiled, first)))).length, 100)
+      yield* Effect.promise(() => chmod(join(folder, "querypool"), 0o777))
+      yield* Effect.promise(() => rm(compiled, { recursive: true }))
+      assert.strictEqual((yield* querypool(["--version"], { env })).code, 0)
+      assert.isEmpty(yield* Effect.promise(() => readdir(join(folder, "querypool"))))
     }).pipe(Effect.scoped)
   )
 })

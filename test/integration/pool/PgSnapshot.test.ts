@@ -1,5 +1,6 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Logger, Redacted, Ref, Schedule, Schema, Stream } from "effect"
+import { SqlClient } from "effect/sql"
 import { Query, QueryError, QueryPool, RetryPolicy } from "querypool"
 import type { QueryEvent } from "querypool"
 import * as Faults from "../../support/Faults.ts"
@@ -171,14 +172,16 @@ layer(Pg.layer("PgSnapshot"), { excludeTestServices: true })("a run with a snaps
     it.effect("lets no statement leave its transaction, and lets savepoints be", () =>
       Effect.gen(function* () {
         yield* makeAccounts
-        const ends = ["commit", "END", "rollback", "abort and chain", "rollback work", "prepare transaction 'x'"]
-        for (const statement of [...ends, "set transaction read write"]) {
-          const error = yield* Effect.flip(
-            QueryPool.all([Query.make("leaves", (sql) => Effect.andThen(sql`select 1`, sql.unsafe(statement)))], {
-              snapshot: true
-            })
-          )
-          assert.strictEqual(error.reason._tag, "Rejected", statement)
+        const ends = ["commit", "END", "ROLLBACK", "abort and chain", "rollback work", "prepare transaction 'x'"]
+        const hidden = ["/* a /* b */ */ commit", "/* a */ prepare -- b\n transaction 'x'"]
+        for (const statement of [...ends, ...hidden, "set transaction read write"]) {
+          for (const way of ["withoutTransform", "unprepared"] as const) {
+            const leaves = Query.make("leaves", (sql) => Effect.andThen(sql`select 1`, sql.unsafe(statement)[way]))
+            const error = yield* Effect.flip(QueryPool.all([leaves], { snapshot: true }))
+            assert.strictEqual(error.reason._tag, "Rejected", statement)
+            if (statement.startsWith("set")) continue
+            assert.match(error.message, /one transaction, and cannot end it\n {2}hint: leave COMMIT and ROLLBACK out/)
+          }
         }
         const nested = Query.make("nested", (sql) =>
           Effect.gen(function* () {
@@ -191,6 +194,32 @@ layer(Pg.layer("PgSnapshot"), { excludeTestServices: true })("a run with a snaps
         const [rows] = yield* QueryPool.all([nested], { snapshot: true })
         assert.deepStrictEqual(rows, [{ level: "repeatable read" }])
       }).pipe(Effect.provide(Pg.pool({ maxConnections: 1 })))
+    )
+
+    it.effect("is refused in a transaction of somebody else, which sees another moment and may write", () =>
+      Effect.gen(function* () {
+        yield* makeAccounts
+        const sql = yield* SqlClient.SqlClient
+        const rows = Query.stream({
+          name: "rows",
+          schema: Schema.Unknown,
+          statement: (sql) => sql`select balance from accounts`
+        })
+        const refused = /failed: it is in a transaction that does not see the snapshot of its run\n {2}hint: leave the/
+        for (const query of [half("sum"), half("sum", { timeout: "1 minute" }), deletes(), Stream.runDrain(rows)]) {
+          const within = Effect.asVoid(query)
+          for (const run of [
+            QueryPool.all([sql.withTransaction(within)], { snapshot: true }),
+            sql.withTransaction(QueryPool.all([within], { snapshot: true }))
+          ]) {
+            const error = yield* Effect.flip(run)
+            assert.match(error.message, refused)
+            assert.deepInclude({ ...error }, { connection: "usable", outcome: "notApplied" })
+          }
+        }
+        const { observer } = yield* Pg.Pg
+        assert.strictEqual(yield* observer.value("select sum(balance)::int from accounts"), money)
+      }).pipe(Effect.provide(Pg.pool()))
     )
 
     it.effect("leaves nothing of it to the next unit, which may write", () =>

@@ -169,11 +169,11 @@ layer(Pg.layer("text"), { excludeTestServices: true })("results as text", (it) =
       )
       assert.deepStrictEqual(rows, [{ a: "1", a_3: "x", b: null, a_2: "2", a_4: "3" }])
       assert.deepStrictEqual(columns, [
-        { name: "a", typeOid: 23 },
-        { name: "a_3", typeOid: 25 },
-        { name: "b", typeOid: 16 },
-        { name: "a_2", typeOid: 23 },
-        { name: "a_4", typeOid: 23 }
+        { name: "a", typeOid: 23, typeModifier: -1 },
+        { name: "a_3", typeOid: 25, typeModifier: -1 },
+        { name: "b", typeOid: 16, typeModifier: -1 },
+        { name: "a_2", typeOid: 23, typeModifier: -1 },
+        { name: "a_4", typeOid: 23, typeModifier: -1 }
       ])
       assert.deepStrictEqual(values, [["1", "2"]])
     }).pipe(text)

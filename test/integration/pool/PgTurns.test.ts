@@ -130,6 +130,33 @@ describe("fibers of one unit on its session", () => {
       }).pipe(Effect.provide(Pg.pool()))
     )
 
+    it.effect("go on behind a ROLLBACK of the user's own, however it is sent", () =>
+      Effect.gen(function* () {
+        yield* table
+        const left = Query.make("left", (sql) =>
+          Effect.gen(function* () {
+            yield* sql`begin`
+            yield* sql`insert into kept values (1)`
+            yield* sql.unsafe("ROLLBACK").unprepared
+            return yield* sql`select * from kept`
+          })
+        )
+        assert.deepStrictEqual(yield* left, [])
+        const within = Query.make(
+          "within",
+          (sql) =>
+            Effect.gen(function* () {
+              yield* sql`insert into kept values (1)`
+              yield* sql.unsafe("ROLLBACK").unprepared
+              return yield* sql`select * from kept`
+            }),
+          { mode: "transaction" }
+        )
+        assert.deepStrictEqual(yield* within, [])
+        assert.deepStrictEqual(yield* kept, [])
+      }).pipe(Effect.provide(Pg.pool({ maxConnections: 1 })))
+    )
+
     it.effect("begin a transaction in the user's own words", () =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient

@@ -165,6 +165,19 @@ layer(Pg.layer("Partition"), { excludeTestServices: true })("a query in parts", 
       }).pipe(Effect.provide(Pg.pool()))
     )
 
+    it.effect("takes a column of any name", () =>
+      Effect.gen(function* () {
+        for (const column of ["a.b", '"a"."b"..', "'a' -- \\", "$1", "part", "😀"]) {
+          const text = `select id, owner, id % 7 as "${column.replaceAll('"', '""')}" from account`
+          const find = { ...accounts, statement: () => ({ sql: text, params: [] }) }
+          for (const by of [{ parts: 3 }, { bounds: [2, 5] }]) {
+            const rows = yield* Partition.findAll(Partition.byRange(find, { column, ...by }))
+            assert.sameMembers(idsOf(rows), ids, column)
+          }
+        }
+      }).pipe(Effect.provide(Pg.pool()))
+    )
+
     it.effect("takes WITH, VALUES, TABLE, a union, and an order with a limit", () =>
       Effect.gen(function* () {
         const statements: ReadonlyArray<readonly [string, ReadonlyArray<number>]> = [
@@ -262,6 +275,18 @@ layer(Pg.layer("Partition"), { excludeTestServices: true })("a query in parts", 
         const { message } = yield* Effect.flip(Partition.findAll(wrong))
         assert.match(message, /^  3 \| where idd > \$1\n {12}\^$/m)
         assert.match(message, /at test\/integration\/query\/Partition\.test\.ts:\d+:\d+$/)
+        // What stands around the statement is told only where it is the user's own.
+        const unknown = Partition.byRange(accounts, { column: "ids", parts: 2 })
+        assert.match(
+          (yield* Effect.flip(Partition.findAll(unknown))).message,
+          /undefined_column\)\n {2}hint: Perhaps .*\n {2}at test/
+        )
+        const ofEach = Partition.byRange(accounts, {
+          column: "id",
+          bounds: [1],
+          each: (sql, part) => sql`select idd\nfrom ${part}`
+        })
+        assert.match((yield* Effect.flip(Partition.findAll(ofEach))).message, /^ {2}1 \| select idd\n {13}\^$/m)
         const late = {
           ...accounts,
           statement: () => ({ sql: "select id, (1 / (id - 900))::text as owner\nfrom account", params: [] })
@@ -379,6 +404,28 @@ layer(Pg.layer("Partition"), { excludeTestServices: true })("a query in parts", 
       }).pipe(Effect.provide(Pg.pool()))
     )
 
+    it.effect("is planned again, too, where the plan has lost its connection", () =>
+      Effect.gen(function* () {
+        const { observer } = yield* Pg.Pg
+        // The plan reads the rows themselves: nothing is known of a column that is calculated.
+        const text = `select id, 'n' || id as owner from account cross join (select pg_advisory_xact_lock_shared(${gate})) as g`
+        const find = { ...accounts, statement: () => ({ sql: text, params: [] }) }
+        const partition = Partition.byRange(find, { column: "owner", parts: 2 })
+        const { events, onEvent } = listen()
+        yield* observer.hold(gate)
+        const rows = yield* Effect.forkChild(Partition.findAll(partition, { retry: RetryPolicy.transient, onEvent }))
+        const { pid } = yield* observer.seen("the plan waits", atGate)
+        yield* observer.terminate(pid)
+        yield* observer.seen("it waits again", (backend) => atGate(backend) && backend.pid !== pid)
+        yield* observer.release(gate)
+        assert.sameMembers(idsOf(yield* Fiber.join(rows)), ids)
+        assert.deepStrictEqual(
+          events.flatMap((event) => (event._tag === "Retrying" ? [event.name] : [])),
+          ["accounts [plan]"]
+        )
+      }).pipe(Effect.provide(Pg.pool()))
+    )
+
     it.effect("can do without where it is told to, but not by blocks", () =>
       Effect.gen(function* () {
         const { events, onEvent } = listen()
@@ -489,6 +536,33 @@ layer(Pg.layer("Partition"), { excludeTestServices: true })("a query in parts", 
           assert.deepStrictEqual(idsOf(rows), ids)
         }
       }).pipe(Effect.provide(Pg.pool({ maxConnections: 2 })))
+    )
+
+    it.effect("reads no more parts than it may hold, however small they are, before their rows are taken", () =>
+      Effect.gen(function* () {
+        const bounds = Array.from({ length: 49 }, (_, index) => 21 + 20 * index)
+        const partition = Partition.byRange(accounts, { column: "id", bounds })
+        const { events, onEvent } = listen()
+        const read: Array<number> = []
+        // As long as this takes, all parts would be read many times.
+        const pause = Effect.replicateEffect(
+          Query.make("pause", (sql) => sql`select 1`),
+          100
+        )
+        yield* Partition.stream(partition, { preserveOrder: true, concurrency: 3, onEvent }).pipe(
+          Stream.runForEach(({ id }) =>
+            Effect.gen(function* () {
+              read.push(id)
+              if (id !== 1 && id !== 501) return
+              yield* pause
+              // The plan, those before, the one that is read, and three more.
+              assert.isAtMost(namesOf(events, "Ended").length, 1 + (id - 1) / 20 + 1 + 3)
+            })
+          )
+        )
+        assert.deepStrictEqual(read, ids)
+        assert.strictEqual(namesOf(events, "Ended").length, 51)
+      }).pipe(Effect.provide(Pg.pool()))
     )
   })
 })

@@ -1,6 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Fiber, Schema, Stream } from "effect"
-import { Partition } from "querypool"
+import { Partition, Query, QueryPool } from "querypool"
 import { Dice } from "../../chaos/Dice.ts"
 import * as Pg from "../../support/Pg.ts"
 
@@ -188,13 +188,66 @@ layer(Pg.layer("PartitionBlocks"), { excludeTestServices: true })("a table in pa
             yield* observer.release(gate)
             const error = yield* Fiber.join(failure)
             assert.strictEqual(error.query, "blocks [2/2]")
-            assert.match(error.message, /failed: public\.late was written anew while its parts were read/)
+            assert.match(
+              error.message,
+              /failed: public\.late was written anew, or replaced, since the snapshot was taken/
+            )
             assert.strictEqual(error.reason._tag, "SnapshotLost")
             yield* observer.rows("drop table late")
           }).pipe(Effect.scoped)
         }
       }
     }).pipe(Effect.provide(Pg.pool()))
+  )
+
+  it.effect("fails where another table has taken the name of one before its rows were read", () =>
+    Effect.gen(function* () {
+      const observer = yield* own(
+        "schema swap",
+        "create schema swap",
+        "create table swap.one as select i as id, 'x' as name from generate_series(1, 2000) i",
+        "create table swap.other as select i as id, 'y' as name from generate_series(1, 2000) i"
+      )
+      yield* observer.hold(gate)
+      const all = Partition.findAll(blocks("swap.one", 2, gated), { concurrency: 1 })
+      const failure = yield* Effect.forkChild(Effect.flip(all))
+      yield* observer.seen("the first part waits", ({ wait }) => wait === "Lock:advisory")
+      // The table is locked by who reads it, and its schema is not.
+      yield* observer.rows("alter schema swap rename to old")
+      yield* observer.rows("create schema swap")
+      yield* observer.rows("alter table old.other set schema swap")
+      yield* observer.rows("alter table swap.other rename to one")
+      yield* observer.release(gate)
+      const error = yield* Fiber.join(failure)
+      assert.match(error.message, /failed: swap\.one was written anew, or replaced, since the snapshot was taken/)
+      yield* observer.rows("drop schema old cascade")
+    }).pipe(Effect.scoped, Effect.provide(Pg.pool()))
+  )
+
+  it.effect("fails where its table is another one than at the moment of the run around", () =>
+    Effect.gen(function* () {
+      const observer = yield* own(
+        "table early",
+        "create table early as select i as id, 'x' as name from generate_series(1, 2000) i"
+      )
+      yield* Effect.addFinalizer(() => Effect.orDie(observer.rows("drop table late")))
+      const one = Query.make("one", (sql) => sql`select 1`)
+      const after = (change: string, table: string) =>
+        QueryPool.all(
+          [
+            one,
+            Effect.andThen(
+              Effect.suspend(() => observer.rows(change)),
+              Partition.findAll(blocks(table, 2))
+            )
+          ],
+          { snapshot: true, concurrency: 1 }
+        )
+      const emptied = yield* Effect.flip(after("truncate early", "early"))
+      assert.match(emptied.message, /failed: public\.early was written anew, or replaced, since the snapshot was taken/)
+      const made = yield* Effect.flip(after("create table late (id int, name text)", "late"))
+      assert.match(made.message, /cannot be cut into parts: late was not there yet when the snapshot was taken/)
+    }).pipe(Effect.scoped, Effect.provide(Pg.pool()))
   )
 
   it.effect("says what has no blocks, and where the rules of a table would not hold", () =>

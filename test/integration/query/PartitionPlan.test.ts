@@ -304,6 +304,26 @@ layer(Pg.layer("PartitionPlan"), { excludeTestServices: true })("the plan of a q
       }).pipe(Effect.scoped, Effect.provide(Pg.pool()))
     )
 
+    it.effect("knows nothing of a table whose columns a statement gives other names", () =>
+      Effect.gen(function* () {
+        yield* own(
+          "table plain",
+          `create table plain as select i as id, 'n' || i as name from generate_series(1, ${rows}) i`,
+          "analyze plain"
+        )
+        for (const columns of [
+          ["a", "b"],
+          ["name", "id"]
+        ] as const) {
+          for (const column of columns) {
+            const { sizes, why } = yield* cut(`select * from plain as p (${columns.join(", ")})`, column, 4)
+            assert.strictEqual(why, "the column is not read from a table as it is")
+            assertEven(sizes, 4, 0.05)
+          }
+        }
+      }).pipe(Effect.scoped, Effect.provide(Pg.pool()))
+    )
+
     it.effect("reads nothing but the statement of what only the owner of a view may read", () =>
       Effect.gen(function* () {
         const observer = yield* own(

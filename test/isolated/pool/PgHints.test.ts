@@ -118,7 +118,11 @@ layer(server, { excludeTestServices: true })("a server with pg_stat_statements",
         ["with x as (select 1 as a) select * from x", "with x as (select 2 as a) select * from x"],
         ["select interval '1' year, '5'::int", "select interval '2' year, '6'::int"],
         ["set work_mem = '4MB'", "set work_mem = '5MB'"],
-        ["vacuum t", "VACUUM t"]
+        ["vacuum t", "VACUUM t"],
+        ["select * from t limit all", "select * from t limit 3"],
+        ["select id from t where id in (1::int, 2::int)", "select id from t where id in (3, 4, 5)"],
+        ["select 5 - -3, 5-3 from t", "select 6 - -4, 7 - 1 from t"],
+        ["select 'a' is nfc normalized", "select 'b' is nfc normalized"]
       ]
       yield* run(...pairs.map(([ran]) => ran))
       const times = yield* found(pairs.map(([, asked]) => [asked]))
@@ -127,6 +131,19 @@ layer(server, { excludeTestServices: true })("a server with pg_stat_statements",
         []
       )
     }).pipe(Effect.provide(pool()))
+  )
+
+  it.effect("takes no DO block for another, such as that by which a pool resets its sessions", () =>
+    Effect.gen(function* () {
+      yield* run("create temp table left_behind (id int)")
+      yield* run("do $$ begin perform pg_sleep(0.005); end $$")
+      const [same = 0, other] = yield* found([
+        ["DO $$ begin perform pg_sleep(0.005); end $$;"],
+        ["do $$ begin perform pg_sleep(5); end $$"]
+      ])
+      assert.isAtLeast(same, 5)
+      assert.isUndefined(other)
+    }).pipe(Effect.provide(pool({ maxConnections: 1 })))
   )
 
   it.effect("says only of its own database what it counted", () =>

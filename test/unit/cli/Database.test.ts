@@ -1,8 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { syncBuiltinESMExports } from "node:module"
+import os, { tmpdir } from "node:os"
 import { join } from "node:path"
+import { onTestFinished, vi } from "vitest"
 import { sayable } from "../../../src/cli/CliFailure.ts"
 import { findDatabase } from "../../../src/cli/Database.ts"
 import * as PgEndpoint from "../../../src/pool/PgEndpoint.ts"
@@ -40,6 +42,24 @@ const withPasswordFile = <A, E, R>(line: string, effect: Effect.Effect<A, E, R>)
   )
 
 describe("the database", () => {
+  it.effect("is asked for a user where none is given and this process's own has no name", () =>
+    Effect.gen(function* () {
+      const nameless = vi.spyOn(os, "userInfo").mockImplementation(() => {
+        throw new Error("uv_os_get_passwd returned ENOENT")
+      })
+      onTestFinished(() => {
+        nameless.mockRestore()
+        syncBuiltinESMExports()
+      })
+      syncBuiltinESMExports()
+      assert.strictEqual(
+        yield* refusal("postgres://h.test/db"),
+        "--url: no user is given, and this process's own has no name. Give one in the URL or in PGUSER"
+      )
+      assert.strictEqual((yield* found("postgres://h.test/db", { PGUSER: "me" })).username, "me")
+    })
+  )
+
   it.effect("is that of --url, else of DATABASE_URL, else of the PG* variables", () =>
     Effect.gen(function* () {
       const variables = { PGHOST: "variables.test" }

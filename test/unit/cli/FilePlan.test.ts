@@ -3,7 +3,6 @@ import { Effect, Result } from "effect"
 import { planOf, withEstimates } from "../../../src/cli/FilePlan.ts"
 import type { FileQuery } from "../../../src/cli/QueryFiles.ts"
 import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
-import { Estimates } from "../../../src/query/Members.ts"
 
 /** The queries of files, by name and text. */
 const queriesOf = (files: Readonly<Record<string, string>>): ReadonlyArray<FileQuery> =>
@@ -127,10 +126,8 @@ describe("estimates", () => {
   it.effect("become the durations of the plan, and change nothing where there are none", () =>
     Effect.gen(function* () {
       const made = yield* planOf(queriesOf(daily), ["daily/*"])
-      assert.deepStrictEqual(yield* withEstimates(made), made)
-      const { plan } = yield* Effect.provideService(withEstimates(made), Estimates, (queries) =>
-        Effect.succeed(queries.map((_, index) => (index === 0 ? 30 : undefined)))
-      )
+      assert.deepStrictEqual(yield* withEstimates(made, []), made)
+      const { plan } = yield* withEstimates(made, [30, undefined])
       assert.deepStrictEqual(
         plan.nodes.map(({ expected, remaining }) => [expected, remaining]),
         [

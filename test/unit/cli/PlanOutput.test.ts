@@ -2,15 +2,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
 import type { FilePlan } from "../../../src/cli/FilePlan.ts"
 import { factsOf, toTable } from "../../../src/cli/PlanOutput.ts"
-import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 import * as Plan from "../../../src/query/Plan.ts"
+import { queriesOf } from "../../support/fileRuns.ts"
 
 const piped = { width: undefined, color: false }
 
 /** A plan of the queries of a text, with what each is expected to take in milliseconds. */
 const planOf = (text: string, expected: Readonly<Record<string, number>>): FilePlan => {
-  const source = Result.getOrThrow(parseSqlFile({ file: "q.sql", defaultName: "q", text }))
-  const queries = source.queries.map((query) => ({ ...query, source }))
+  const queries = queriesOf(text, "q")
   const plan = Plan.make(
     queries.map(({ name, settings: { needs = [] } }) => ({
       name,

@@ -1,18 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Result } from "effect"
+import { Duration, Effect } from "effect"
 import { checkModes, type Defaults, optionsOf } from "../../../src/cli/QueryOptions.ts"
-import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 import { mayRetry } from "../../../src/query/RetryPolicy.ts"
-
-const noFlags: Defaults = {
-  singleTransaction: false,
-  readOnly: false,
-  snapshot: false,
-  timeout: undefined,
-  retries: 0
-}
-
-const queriesOf = (text: string) => Result.getOrThrow(parseSqlFile({ file: "q.sql", defaultName: "q", text })).queries
+import { noFlags, queriesOf } from "../../support/fileRuns.ts"
 
 const settingsOf = (header: string) => queriesOf(`${header}\nselect 1`)[0]?.settings ?? {}
 
@@ -76,11 +66,11 @@ describe("a header that contradicts a flag", () => {
     Effect.gen(function* () {
       assert.strictEqual(
         yield* check(`${two}-- transaction\nselect 2`, { readOnly: true }),
-        'q.sql:3: the header `transaction` of query "b" contradicts --read-only. Remove one of them'
+        'a.sql:3: the header `transaction` of query "b" contradicts --read-only. Remove one of them'
       )
       assert.strictEqual(
         yield* check(`${two}-- read-only\nselect 2`, { singleTransaction: true }),
-        'q.sql:3: the header `read-only` of query "b" contradicts --single-transaction. Remove one of them'
+        'a.sql:3: the header `read-only` of query "b" contradicts --single-transaction. Remove one of them'
       )
       assert.strictEqual(
         yield* check("select 1", { readOnly: true, singleTransaction: true }),
@@ -88,7 +78,7 @@ describe("a header that contradicts a flag", () => {
       )
       assert.strictEqual(
         yield* check(`${two}-- transaction\nselect 2`, { snapshot: true }),
-        'q.sql:3: the header `transaction` of query "b" contradicts --snapshot. Remove one of them'
+        'a.sql:3: the header `transaction` of query "b" contradicts --snapshot. Remove one of them'
       )
       assert.strictEqual(
         yield* check("select 1", { snapshot: { allowStandby: true }, singleTransaction: true }),
@@ -102,7 +92,7 @@ describe("a header that contradicts a flag", () => {
       for (const end of ["commit", "End", "rollback and chain", "prepare transaction 'x'"]) {
         assert.strictEqual(
           yield* check(`${two}begin;\nselect 2;\n${end}`, { snapshot: true }),
-          'q.sql:6: query "b" ends a transaction, and with --snapshot it is one as a whole. ' +
+          'a.sql:6: query "b" ends a transaction, and with --snapshot it is one as a whole. ' +
             "Leave out BEGIN, COMMIT and ROLLBACK"
         )
       }

@@ -214,6 +214,7 @@ describe("a header is refused, with its line and what to write,", () => {
       "id",
       "column=id",
       "parts=8",
+      "parts=8 column=id parts=8",
       "column=id parts=0",
       "column=id parts=10001",
       "column= parts=8",

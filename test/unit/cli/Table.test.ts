@@ -84,6 +84,17 @@ describe("a table on a terminal", () => {
     assert.deepStrictEqual(lines.slice(1601, 1603), ["── 2 ──", `column 0     ${"x".repeat(66)}…`])
   })
 
+  it("leaves the values of a record as much room as their names, and their colours whole", () => {
+    const nothing = "\u001b[2mNULL\u001b[22m"
+    for (const width of [14, 20, 33, 40]) {
+      const names = ["a".repeat(40), ..."bcdefghijklm"]
+      const lines = draw(columns(...names), [names.map(() => nothing)], { width, color: true }).split("\n")
+      assert.lengthOf(lines, 14)
+      for (const line of lines.slice(1)) assert.isTrue(line.endsWith(nothing), `${width}: ${line}`)
+      for (const lineWidth of widthsOf(lines.join("\n"))) assert.isAtMost(lineWidth, width)
+    }
+  })
+
   const cells = Arbitrary.array(
     Arbitrary.schema(Schema.Literals(["", "x", "lorem ipsum", "漢字", "👩‍👩‍👧‍👦", "e\u0301", "0123456789".repeat(4)])),
     { minLength: 4, maxLength: 24 }

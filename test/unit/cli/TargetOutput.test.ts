@@ -1,70 +1,26 @@
 import { assert, describe, it } from "@effect/vitest"
 import { PgTypes } from "@effect/sql-pg"
-import { Result } from "effect"
 import type { Finished, RunReport } from "../../../src/cli/Teller.ts"
-import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 import { targetsForPeople, targetsForPrograms } from "../../../src/cli/TargetOutput.ts"
 import type { TargetEnd, TargetsTeller } from "../../../src/cli/TargetRun.ts"
-import { QueryError, Rejected } from "../../../src/query/QueryError.ts"
 import type { QueryReport } from "../../../src/query/Report.ts"
+import { finished, listen as listenTo, end as endOfRun, rejected, runOf as reportOf } from "./Told.ts"
 
-/** What a teller says, in the order it is said: lines of standard error are marked. */
+/** What a teller says. */
 const listen = (
   kind: typeof targetsForPeople,
   tell: (teller: TargetsTeller) => void,
   { quiet = false, width }: { readonly quiet?: boolean; readonly width?: number } = {}
-): string => {
-  let said = ""
-  const screen = { width, color: false }
-  const console = {
-    log: (text: string) => void (said += `${text}\n`),
-    error: (text: string) => void (said += text === "" ? "!\n" : text.replaceAll(/^/gm, "! ") + "\n")
-  }
-  tell(kind({ console, write: (text) => void (said += text), stdout: screen, stderr: screen }, quiet))
-  return said
-}
+): string => listenTo((output) => tell(kind(output, quiet)), width)
 
-const one = (name: string, outcome: QueryReport["outcome"], more: Partial<Finished["result"]> = {}): Finished => {
-  const text = `-- name: ${name}\nselect 1`
-  const source = Result.getOrThrow(parseSqlFile({ file: "a.sql", defaultName: "a", text }))
-  const [query] = source.queries
-  if (query === undefined) throw new Error("no query")
-  return {
-    result: {
-      query: { ...query, source },
-      columns: undefined,
-      rows: [],
-      rowCount: 0,
-      resultSets: 0,
-      inTransaction: false,
-      command: "ALTER TABLE",
-      statement: undefined,
-      parts: undefined,
-      ...more
-    },
-    report: {
-      id: 0,
-      name,
-      outcome,
-      ...(outcome === "Failed" ? { error: failure } : {}),
-      waitedMillis: 1,
-      ranMillis: 12,
-      rows: 0,
-      attempts: 1,
-      worker: 0,
-      startedMillis: 1,
-      notices: [],
-      moreNotices: 0
-    }
-  }
-}
+const failure = rejected({ message: "no such table", hint: "make one" })
 
-const failure = new QueryError({
-  query: "bad",
-  connection: "usable",
-  outcome: "notApplied",
-  reason: new Rejected({ sqlState: "42P01", message: "no such table", hint: "make one" })
-})
+const one = (name: string, outcome: QueryReport["outcome"], more: Partial<Finished["result"]> = {}): Finished =>
+  finished(
+    `-- name: ${name}\nselect 1`,
+    { command: "ALTER TABLE", statement: undefined, ...more },
+    { outcome, ...(outcome === "Failed" ? { error: failure } : {}), waitedMillis: 1, ranMillis: 12 }
+  )
 
 const rows = (text: string) => ({
   columns: [{ name: "text", typeOid: PgTypes.OID.text }],
@@ -73,24 +29,14 @@ const rows = (text: string) => ({
   resultSets: 1
 })
 
-const runOf = (all: ReadonlyArray<Finished>, snapshot?: RunReport["snapshot"]): RunReport => ({
-  queries: all.map(({ report }) => report),
-  failures: [],
-  concurrency: 5,
-  makespanMillis: 20,
-  lowerBoundMillis: 12,
-  binding: "longest query",
-  criticalPath: [],
-  efficiency: 1,
-  snapshot
-})
+const runOf = (all: ReadonlyArray<Finished>, snapshot?: RunReport["snapshot"]): RunReport =>
+  reportOf(all, { makespanMillis: 20, snapshot })
 
-type Begun = ReturnType<TargetsTeller["begun"]>
-
-const end = (told: Begun, all: ReadonlyArray<Finished>, snapshot?: RunReport["snapshot"]): void => {
-  for (const finished of all) told.ended(finished)
-  told.over(all, runOf(all, snapshot), false)
-}
+const end = (
+  told: ReturnType<TargetsTeller["begun"]>,
+  all: ReadonlyArray<Finished>,
+  snapshot?: RunReport["snapshot"]
+) => endOfRun(told, all, runOf(all, snapshot))
 
 const endOf = (name: string, outcome: TargetEnd["outcome"], counts: Partial<TargetEnd["counts"]>): TargetEnd => ({
   name,
@@ -194,6 +140,9 @@ describe("people are told", () => {
   })
 })
 
+const unreached = (teller: TargetsTeller): void =>
+  teller.begun("a\n").unreached("Cannot connect to h: postgres://me:s3cr3t@h", 100)
+
 describe("both are told", () => {
   it.each([targetsForPeople, targetsForPrograms])("of retries at once, with the target", (kind) => {
     const said = listen(kind, (teller) =>
@@ -209,6 +158,14 @@ describe("both are told", () => {
     )
     assert.strictEqual(said, "! a: find retrying in 100 ms: attempt 1 failed, no such table (42P01)\n")
   })
+
+  it.each([targetsForPeople, targetsForPrograms])(
+    "of a target that is tried again at once, without secrets",
+    (kind) => {
+      assert.strictEqual(listen(kind, unreached), "! a\\n: Cannot connect to h: postgres://…@h. Retrying in 100 ms\n")
+      assert.strictEqual(listen(kind, unreached, { quiet: true }), "")
+    }
+  )
 })
 
 describe("programs are told", () => {

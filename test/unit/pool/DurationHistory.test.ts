@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, FileSystem, Layer, Logger, Path, PlatformError, References, Scope } from "effect"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import { TestClock } from "effect/testing"
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as DurationHistory from "../../../src/pool/DurationHistory.ts"
@@ -14,8 +14,8 @@ type History = DurationHistory.DurationHistory["Service"]
 const key = "durations.json"
 
 /** One run with queries that took so long. */
-const teach = (history: History, millis: Readonly<Record<string, number>>, at = 1) =>
-  history.learn(new Map(Object.entries(millis).map(([name, meanMillis]) => [name, { times: 1, meanMillis, at }])))
+const teach = (history: History, millis: Readonly<Record<string, number>>) =>
+  history.learn(new Map(Object.entries(millis)))
 
 const recalled = (history: History, ...names: ReadonlyArray<string>) =>
   Effect.map(history.recall, (expected) => names.map(expected))
@@ -24,6 +24,7 @@ const recalled = (history: History, ...names: ReadonlyArray<string>) =>
 const makeStore = () => {
   const values = new Map<string, string>()
   const state = {
+    asked: 0,
     written: 0,
     failing: false,
     read: Effect.void as Effect.Effect<void>,
@@ -35,7 +36,11 @@ const makeStore = () => {
       if (state.failing) return yield* new KeyValueStore.KeyValueStoreError({ method, message: "no store today" })
     })
   const store = KeyValueStore.makeStringOnly({
-    get: (key) => Effect.map(answer("get"), () => values.get(key)),
+    get: (key) =>
+      Effect.suspend(() => {
+        state.asked++
+        return Effect.map(answer("get"), () => values.get(key))
+      }),
     set: (key, value) =>
       Effect.map(answer("set"), () => {
         state.written++
@@ -123,6 +128,63 @@ describe("a history", () => {
     })
   )
 
+  it.effect("knows what it was taught also while that is being written", () =>
+    Effect.gen(function* () {
+      const store = makeStore()
+      store.state.write = Effect.sleep("10 seconds")
+      yield* inProcess(store.layer, (history) =>
+        Effect.gen(function* () {
+          const before = yield* history.recall
+          yield* TestClock.adjust("1 minute")
+          yield* teach(history, { a: 10 })
+          yield* timePasses(5_000)
+          yield* teach(history, { a: 30 })
+          assert.deepStrictEqual(yield* recalled(history, "a"), [20])
+          assert.strictEqual(store.state.written, 0)
+          yield* timePasses(5_000)
+          assert.strictEqual(store.state.written, 1)
+          assert.deepStrictEqual(yield* recalled(history, "a"), [20])
+          assert.strictEqual(before("a"), 20)
+          store.state.write = Effect.void
+        })
+      )
+    })
+  )
+
+  it.effect("is read once by all that ask for it together", () =>
+    Effect.gen(function* () {
+      const store = makeStore()
+      yield* inProcess(store.layer, (history) => teach(history, { a: 10 }))
+      store.state.asked = 0
+      store.state.read = Effect.sleep("10 millis")
+      yield* inProcess(store.layer, (history) =>
+        Effect.gen(function* () {
+          const asking = yield* Effect.forEach([1, 2, 3], () => Effect.forkChild(recalled(history, "a")))
+          yield* timePasses(10)
+          assert.deepStrictEqual(yield* Effect.forEach(asking, Fiber.join), [[10], [10], [10]])
+        })
+      )
+      assert.strictEqual(store.state.asked, 1)
+    })
+  )
+
+  it.effect("does not keep a run from its start where the store never answers", () =>
+    Effect.gen(function* () {
+      const store = makeStore()
+      store.state.read = Effect.never
+      yield* inProcess(store.layer, (history) =>
+        Effect.gen(function* () {
+          const asking = yield* Effect.forkChild(recalled(history, "a"))
+          yield* timePasses(1_999)
+          assert.isUndefined(asking.pollUnsafe())
+          yield* timePasses(1)
+          assert.deepStrictEqual(yield* Fiber.join(asking), [undefined])
+          assert.deepStrictEqual(yield* recalled(history, "a"), [undefined])
+        })
+      )
+    })
+  )
+
   it.effect("keeps what another process has learned meanwhile", () =>
     Effect.gen(function* () {
       const store = makeStore()
@@ -142,7 +204,7 @@ describe("a history", () => {
     Effect.gen(function* () {
       for (const [text, problem] of [
         ["{", "is damaged, or not of querypool"],
-        [`{"format":"querypool durations","version":1,"queries":[["a"]]}`, "is damaged"],
+        [`{"format":"querypool durations","version":1,"queries":[["a",[]]]}`, "is damaged"],
         [`{"format":"querypool durations","version":9,"queries":{}}`, "is of another version (9)"]
       ] as const) {
         const store = makeStore()
@@ -240,8 +302,61 @@ describe("a history in a folder", () => {
       assert.deepStrictEqual(yield* Effect.promise(() => readdir(path)), [key])
       assert.strictEqual(
         yield* Effect.promise(() => readFile(join(path, key), "utf8")),
-        `{"format":"querypool durations","version":1,"queries":[["a",1,1,10]]}`
+        `{"format":"querypool durations","version":1,"queries":[["a",[10]]]}`
       )
+    }).pipe(Effect.scoped, Effect.provide(files))
+  )
+
+  it.live("keeps what each of many processes has learned that end in one moment", () =>
+    Effect.gen(function* () {
+      const path = yield* folder
+      const names = Array.from({ length: 20 }, (_, index) => `query ${index}`)
+      const processes = yield* Effect.forEach(names, (name) =>
+        Effect.tap(open(path), ({ history }) => teach(history, { [name]: 10 }))
+      )
+      yield* Effect.forEach(processes, ({ close }) => close, { concurrency: "unbounded", discard: true })
+      const { close, history } = yield* open(path)
+      assert.deepStrictEqual(
+        yield* recalled(history, ...names),
+        names.map(() => 10)
+      )
+      yield* close
+      assert.deepStrictEqual(yield* Effect.promise(() => readdir(path)), [key])
+    }).pipe(Effect.scoped, Effect.provide(files))
+  )
+
+  it.live("is written and tidied up after a process that ended in the middle of writing it", () =>
+    Effect.gen(function* () {
+      const path = yield* folder
+      const first = yield* open(path)
+      yield* teach(first.history, { a: 10 })
+      yield* first.close
+      const left = join(path, `${key}.lock`)
+      yield* Effect.promise(async () => {
+        await mkdir(left)
+        await writeFile(join(left, key), `{"format":"querypool durat`)
+        await utimes(left, 0, 0)
+      })
+      const second = yield* open(path)
+      assert.deepStrictEqual(yield* recalled(second.history, "a"), [10])
+      yield* teach(second.history, { b: 20 })
+      yield* second.close
+      const third = yield* open(path)
+      assert.deepStrictEqual(yield* recalled(third.history, "a", "b"), [10, 20])
+      yield* third.close
+      assert.deepStrictEqual(yield* Effect.promise(() => readdir(path)), [key])
+    }).pipe(Effect.scoped, Effect.provide(files))
+  )
+
+  it.live("is written again where the folder was removed meanwhile", () =>
+    Effect.gen(function* () {
+      const path = yield* folder
+      const { close, history } = yield* open(path)
+      assert.deepStrictEqual(yield* recalled(history, "a"), [undefined])
+      yield* Effect.promise(() => rm(path, { recursive: true }))
+      yield* teach(history, { a: 10 })
+      yield* close
+      assert.deepStrictEqual(yield* Effect.promise(() => readdir(path)), [key])
     }).pipe(Effect.scoped, Effect.provide(files))
   )
 
@@ -275,7 +390,7 @@ describe("a history in a folder", () => {
     }).pipe(Effect.scoped, Effect.provide(files))
   )
 
-  it.live("is kept in memory, with a debug line, where the folder cannot be made", () =>
+  it.live("is kept in memory, with debug lines, where the folder cannot be made", () =>
     Effect.gen(function* () {
       const path = join(yield* folder, "file")
       yield* Effect.promise(() => writeFile(path, ""))
@@ -286,7 +401,10 @@ describe("a history in a folder", () => {
         assert.deepStrictEqual(yield* recalled(history, "a"), [10])
         yield* close
       }).pipe(log.provide)
-      assert.deepStrictEqual(log.lines, [`Debug: How long queries take cannot be kept in ${join(path, "below")}`])
+      assert.deepStrictEqual(log.lines, [
+        "Debug: How long queries took cannot be read",
+        "Debug: How long queries took cannot be kept"
+      ])
     }).pipe(Effect.scoped, Effect.provide(files))
   )
 
@@ -296,18 +414,21 @@ describe("a history in a folder", () => {
       const denied = PlatformError.systemError({ _tag: "PermissionDenied", module: "FileSystem", method: "rename" })
       const missing = PlatformError.systemError({ _tag: "NotFound", module: "FileSystem", method: "readFile" })
       const fs = FileSystem.layerNoop({
-        exists: () => Effect.succeed(true),
         readFileString: () => Effect.fail(missing),
-        writeFile: (path) => Effect.sync(() => void written.add(path)),
+        makeDirectory: (path) => Effect.sync(() => void written.add(path)),
+        writeFileString: (path) => Effect.sync(() => void written.add(path)),
         rename: () => Effect.fail(denied),
-        remove: (path) => Effect.sync(() => void written.delete(path))
+        remove: (removed) =>
+          Effect.sync(() => {
+            for (const path of written) if (path.startsWith(removed)) written.delete(path)
+          })
       })
       const log = logged()
       yield* Effect.flatMap(DurationHistory.DurationHistory, (history) => teach(history, { a: 10 })).pipe(
         Effect.provide(Layer.provide(DurationHistory.layerFileSystem("/cache"), Layer.merge(fs, Path.layer))),
         log.provide
       )
-      assert.deepStrictEqual([...written], [])
+      assert.deepStrictEqual([...written], ["/cache"])
       assert.deepStrictEqual(log.lines, ["Debug: How long queries took cannot be kept"])
     })
   )

@@ -2,10 +2,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import { duplexPair } from "node:stream"
-import type { Duplex } from "node:stream"
 import * as PgCancel from "../../../src/pool/PgCancel.ts"
 import { PgStartup } from "../../../src/pool/PgStartup.ts"
+import type { PgSocket } from "../../../src/pool/PgWire.ts"
 import { connect } from "../../../src/pool/ServerConnection.ts"
+import { asPgSocket } from "../../support/asPgSocket.ts"
 import { ScriptedServer } from "../../support/ScriptedServer.ts"
 import { waitUntil } from "../../support/waitUntil.ts"
 
@@ -59,7 +60,7 @@ class Pooler {
     this.backendOf = backendOf
   }
 
-  readonly open = (): Duplex => {
+  readonly open = (): PgSocket => {
     const [client, server] = duplexPair()
     client.on("close", () => server.destroy())
     server.on("close", () => client.destroy())
@@ -94,7 +95,7 @@ class Pooler {
         ])
       )
     })
-    return client
+    return asPgSocket(client)
   }
 }
 

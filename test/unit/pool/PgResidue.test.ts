@@ -13,6 +13,7 @@ const verdicts: Readonly<Record<ReturnType<typeof residueOf>, ReadonlyArray<stri
     "-- a comment\nselect 1",
     "-- ended by a carriage return\rselect 1",
     "/* one */ /* two **/ select 1",
+    "/* outer /* inner */ set */ select 1",
     "((select 1))",
     "; select 1",
     "insert into temperature values (1)",
@@ -112,6 +113,35 @@ describe("residueOf", () => {
       assert.strictEqual(residueOf(sql), residue)
     })
   }
+
+  it.each([
+    "commit",
+    "END work",
+    "abort and chain",
+    "rollback",
+    "ROLLBACK /* to */ WORK -- to",
+    "rollback transaction and chain",
+    "prepare transaction 'x'",
+    "-- first\nprepare /* why */ transaction 'x'",
+    "/* outer /* inner */ select */ commit",
+    "; commit prepared 'x'"
+  ])("finds that a transaction ends with: %s", (sql) => {
+    assert.isTrue(verdictOf(sql).ends)
+  })
+
+  it.each([
+    "select 1 -- commit",
+    "commits",
+    "prepare x as select 1 -- prepare transaction",
+    "rollback to savepoint a",
+    "rollback /* all */ work -- of it\n to a",
+    "rollback transaction to savepoint a",
+    "rollback prepared 'x'",
+    "savepoint a",
+    "/* never closed commit"
+  ])("finds that none ends with: %s", (sql) => {
+    assert.isFalse(verdictOf(sql).ends)
+  })
 
   it("looks at a text once, however much white space, and however many comments, stand before nothing", () => {
     for (const before of [" ", "\n", "\t ", "(", ";", "-- x\n", "/* x */", "/**/ ", "/*", "/* * "]) {

@@ -3,48 +3,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Result, Schema } from "effect"
 import * as PgTextFilter from "../../../src/pool/PgTextFilter.ts"
 import type { Observed } from "../../../src/pool/PgTextFilter.ts"
+import { complete, cString, dataRow, frame, notice, ready, rowDescription } from "../../support/serverMessages.ts"
 
 type Session = NonNullable<Observed["session"]>
 type Columns = Parameters<Session["onColumns"]>[0]
-
-const frame = (type: string, ...parts: ReadonlyArray<Buffer>): Buffer => {
-  const body = Buffer.concat(parts)
-  const head = Buffer.from(`${type}....`)
-  head.writeInt32BE(4 + body.length, 1)
-  return Buffer.concat([head, body])
-}
-const int16 = (value: number) => Buffer.from([value >> 8, value])
-const int32 = (value: number) => {
-  const bytes = Buffer.alloc(4)
-  bytes.writeInt32BE(value)
-  return bytes
-}
-const cString = (text: string) => Buffer.from(`${text}\0`)
-
-const rowDescription = (columns: ReadonlyArray<readonly [name: string, oid: number]>) =>
-  frame(
-    "T",
-    int16(columns.length),
-    ...columns.flatMap(([name, oid]) => [
-      cString(name),
-      int32(16_384),
-      int16(1),
-      int32(oid),
-      int16(4),
-      int32(-1),
-      int16(0)
-    ])
-  )
-const dataRow = (values: ReadonlyArray<Buffer | null>) =>
-  frame(
-    "D",
-    int16(values.length),
-    ...values.flatMap((value) => (value === null ? [int32(-1)] : [int32(value.length), value]))
-  )
-const notice = (severity: string, text: string) =>
-  frame("N", cString(`S${severity}`), cString(`V${severity}`), cString("C00000"), cString(`M${text}`), Buffer.from([0]))
-const complete = (tag: string) => frame("C", cString(tag))
-const ready = frame("Z", Buffer.from("I"))
 
 /** A filter, with a record of what it told its session. */
 const filterWithLog = () => {
@@ -101,7 +63,7 @@ describe("PgTextFilter", () => {
         Buffer.concat([
           rowDescription([
             ["n", 23],
-            ["at", 1184]
+            ["at", 1184, 3]
           ]),
           row,
           complete("SELECT 1"),
@@ -121,8 +83,8 @@ describe("PgTextFilter", () => {
       assert.deepStrictEqual(rest, messagesOf(Buffer.concat([row, complete("SELECT 1"), ready])))
       assert.deepStrictEqual(log, [
         [
-          { name: "n", typeOid: 23 },
-          { name: "at", typeOid: 1184 }
+          { name: "n", typeOid: 23, typeModifier: -1 },
+          { name: "at", typeOid: 1184, typeModifier: 3 }
         ],
         "SELECT 1"
       ])
@@ -161,7 +123,7 @@ describe("PgTextFilter", () => {
     ])("calls the columns %j %j", (names, expected) => {
       const { filter, log } = filterWithLog()
       filter.incoming(rowDescription(names.map((name) => [name, 25])))
-      assert.deepStrictEqual(log, [expected.map((name) => ({ name, typeOid: 25 }))])
+      assert.deepStrictEqual(log, [expected.map((name) => ({ name, typeOid: 25, typeModifier: -1 }))])
     })
 
     it("passes what it does not know, and tells nobody when no session is there", () => {

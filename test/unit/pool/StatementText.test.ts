@@ -38,7 +38,17 @@ const kept: ReadonlyArray<readonly [statement: string, kept: string]> = [
   ["   select 2 /* trailing */ ", "select $1 /* trailing */"],
   ["select U&'\\0061'", "select $1"],
   ["select extract(year from now()), cast('3' as int)", "select extract($1 from now()), cast($2 as int)"],
-  ["create table u (id int default 5)", "create table u (id int default 5)"]
+  ["create table u (id int default 5)", "create table u (id int default 5)"],
+  ["select * from t limit all", "select * from t limit $1"],
+  [
+    "select id from t where id in (1::int, 2::int) and name in ('a'::text, 'b')",
+    "select id from t where id in ($1 /*, ... */) and name in ($2 /*, ... */)"
+  ],
+  ["select id from t where id in (1::int)", "select id from t where id in ($1::int)"],
+  ["select 5 - -3, 5 - 3, 5-3, -id from t", "select $1 - $2, $3 - $4, $5-$6, -id from t"],
+  ["select normalize('a', NFC), 'a' is nfc normalized", "select normalize($1, $2), $3 is $4 normalized"],
+  ["select E'a\\'b'\n'c\\'d', 'a'\n'b', U&'d!0061' uescape '!'", "select $1, $2, $3 uescape '!'"],
+  ["do $$ begin perform 1; end $$", "do $$ begin perform 1; end $$"]
 ]
 
 describe("the normal form of a statement", () => {
@@ -66,9 +76,20 @@ describe("the normal form of a statement", () => {
       "select a, a from t",
       "select a from t for update",
       "select a1 from t",
-      "select a$1 from t"
+      "select a$1 from t",
+      "select all from t",
+      "select 1::int",
+      "select 1::text",
+      "do $$ begin perform 1; end $$",
+      "do $$ begin perform 2; end $$",
+      "do 'begin perform 1; end'"
     ]
     assert.strictEqual(new Set(statements.map(normalForm)).size, statements.length)
+  })
+
+  it("leaves out of a list of constants what types they have", () => {
+    assert.strictEqual(normalForm("select 1::int, 'a'::text, 2 from t"), "select ? from t")
+    assert.strictEqual(normalForm("select 1::int, id, 2::text from t"), "select ? : : int , id , ? : : text from t")
   })
 
   it("takes what an escape string, a dollar-quoted string and a quoted name hold for theirs", () => {

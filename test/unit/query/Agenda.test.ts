@@ -63,7 +63,7 @@ describe("longest first", () => {
 
   it("is the order given where nothing is known, or all are expected to take the same", () => {
     const members = ["a", "b", "c"]
-    for (const estimates of [undefined, [], [undefined, undefined], [7, 7, 7], [undefined, 7, Number.NaN], [0, 0, 0]]) {
+    for (const estimates of [[], [undefined, undefined], [7, 7, 7], [undefined, 7, Number.NaN], [0, 0, 0]]) {
       assert.isUndefined(Agenda.longestFirst(members, estimates))
     }
     assert.isUndefined(Agenda.longestFirst([], []))

@@ -1,7 +1,8 @@
 /** Who is next in a run: longest first, and after those that a query needs. */
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Result, Schedule } from "effect"
-import { Estimates, planned } from "../../../src/query/Members.ts"
+import { DurationHistory } from "../../../src/query/Learning.ts"
+import { planned } from "../../../src/query/Members.ts"
 import * as Outcome from "../../../src/query/Outcome.ts"
 import * as Plan from "../../../src/query/Plan.ts"
 import * as Query from "../../../src/query/Query.ts"
@@ -376,9 +377,11 @@ const needsOf = (steps: ReadonlyArray<Step>, name: string): ReadonlySet<string> 
   return found
 }
 
-const estimates = (durations: Readonly<Record<string, number>>) =>
-  Effect.provideService(Estimates, (members) =>
-    Effect.succeed(members.map((member) => (Query.isQuery(member) ? durations[member.name] : undefined)))
+/** A history that knows this of these names. */
+const knows = (durations: Readonly<Record<string, number>>) =>
+  Effect.provideService(
+    DurationHistory,
+    DurationHistory.of({ recall: Effect.succeed((name) => durations[name]), learn: () => Effect.void })
   )
 
 describe("a run with the longest first", () => {
@@ -398,7 +401,7 @@ describe("a run with the longest first", () => {
       for (const run of runs) {
         ledger.opened.length = 0
         events.length = 0
-        const fiber = yield* Effect.forkChild(run.pipe(estimates({ a: 1, b: 5, d: 9 }), provide))
+        const fiber = yield* Effect.forkChild(run.pipe(knows({ a: 1, b: 5, d: 9 }), provide))
         yield* timePasses(20)
         const given = yield* Fiber.join(fiber)
         assert.deepStrictEqual(Object.values(given), ["a", "b", "c", "d"])
@@ -406,7 +409,7 @@ describe("a run with the longest first", () => {
         assertOnce(events, 4)
       }
       const fiber = yield* Effect.forkChild(
-        QueryPool.report(members, options).pipe(estimates({ a: 1, b: 5, d: 9 }), provide)
+        QueryPool.report(members, options).pipe(knows({ a: 1, b: 5, d: 9 }), provide)
       )
       yield* timePasses(20)
       assert.deepStrictEqual(
@@ -425,7 +428,7 @@ describe("a run with the longest first", () => {
     Effect.gen(function* () {
       const { ledger, provide } = yield* ScriptedPool.make()
       const run = QueryPool.all(members, { concurrency: 1, order: "longest-first" })
-      for (const known of [run, run.pipe(estimates({})), run.pipe(estimates({ a: 3, b: 3 }))]) {
+      for (const known of [run, run.pipe(knows({})), run.pipe(knows({ a: 3, b: 3 }))]) {
         ledger.opened.length = 0
         const fiber = yield* Effect.forkChild(known.pipe(provide))
         yield* timePasses(40)
@@ -442,7 +445,7 @@ describe("a run with the longest first", () => {
         mode: "outcome",
         order: "longest-first",
         queueTimeout: 15
-      }).pipe(estimates({ a: 1, b: 2, c: 4, d: 3 }))
+      }).pipe(knows({ a: 1, b: 2, c: 4, d: 3 }))
       assert.deepStrictEqual(ledger.opened, ["c", "d"])
       assert.deepStrictEqual(endsOf(events), {
         c: "Succeeded at 10",

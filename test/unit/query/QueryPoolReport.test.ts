@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Effect, Fiber, Schema, Stream } from "effect"
 import * as Query from "../../../src/query/Query.ts"
 import type { QueryEvent } from "../../../src/query/QueryEvent.ts"
 import * as QueryPool from "../../../src/query/QueryPool.ts"
@@ -52,6 +52,20 @@ describe("QueryPool.report", () => {
       const { binding, concurrency, efficiency, lowerBoundMillis, makespanMillis } = report
       assert.deepStrictEqual([concurrency, makespanMillis, lowerBoundMillis, efficiency], [2, 40, 40, 1])
       assert.strictEqual(binding, "longest query")
+    })
+  )
+
+  it.effect("has a lower bound that its run could not beat, also of streams of rows, which take no slots", () =>
+    Effect.gen(function* () {
+      const { provide } = yield* ScriptedPool.make({ answer: () => Effect.delay(Effect.succeed([]), 30) })
+      const rows = (name: string) =>
+        Query.stream({ name, schema: Schema.Struct({}), statement: (sql) => sql`select 1` })
+      const streams = ["a", "b", "c"].map((name) => Stream.runDrain(rows(name)))
+      const all = Effect.all(streams, { concurrency: "unbounded", discard: true })
+      const fiber = yield* Effect.forkChild(QueryPool.report([all], { concurrency: 1 }).pipe(provide))
+      yield* timePasses(30)
+      const { efficiency, lowerBoundMillis, makespanMillis } = yield* Fiber.join(fiber)
+      assert.deepStrictEqual([makespanMillis, lowerBoundMillis, efficiency], [30, 30, 1])
     })
   )
 

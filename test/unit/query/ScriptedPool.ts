@@ -35,6 +35,7 @@ class Session implements Unit {
   readonly command = undefined
   onNotice: Unit["onNotice"]
   onCancelled: Unit["onCancelled"]
+  readonly copyRows: Unit["copyRows"] = () => Effect.fail(sqlError("a made-up session has no rows to copy"))
 
   constructor(query: string, outcome: Unit["outcome"]) {
     this.query = query

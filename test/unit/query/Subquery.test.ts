@@ -27,6 +27,8 @@ describe("a statement inside another one", () => {
   it.each([
     ["select 1;", "it ends in a semicolon. Leave that out"],
     ["select 1; -- done\n ", "it ends in a semicolon. Leave that out"],
+    ["select 1 ; /* done */ ;; ", "it ends in a semicolon. Leave that out"],
+    ["; select 1", "it is more than one statement, where one is expected"],
     ["select 1; select 2", "it is more than one statement, where one is expected"],
     ["insert into a values (1)", "INSERT is no SELECT, VALUES, TABLE or WITH … SELECT"],
     ["explain select 1", "EXPLAIN is no SELECT, VALUES, TABLE or WITH … SELECT"],
@@ -40,6 +42,10 @@ describe("a statement inside another one", () => {
     [" -- nothing\n", "it is empty"]
   ])("may not be %s", (text, fault) => {
     assert.strictEqual(faultOf(text), fault)
+  })
+
+  it("is looked at without a stack, however many semicolons it ends in", () => {
+    assert.strictEqual(faultOf(`select 1${";".repeat(100_000)}`), "it ends in a semicolon. Leave that out")
   })
 
   it.effect("keeps its parameters before those around it", () =>
@@ -106,5 +112,16 @@ describe("a statement inside another one", () => {
     assert.deepStrictEqual(place("select 😀,", 8), { offset: 8, line: 1, column: 8, text: "select 😀," })
     assert.deepStrictEqual(place("from account", 6), { offset: 23, line: 3, column: 6, text: "from account" })
     assert.isUndefined(place(") as part where part.x < $1", 18))
+  })
+
+  it("finds the very line where several are alike, or none", () => {
+    const text = "select id\nfrom account\nunion all\nselect id\nfrom account"
+    const { text: outer } = around({ text, parameters: [] }, (rows) => `select *\nfrom\n${rows}\nwhere true`)
+    outer.split("\n").forEach((found, index) => {
+      const place = placeIn(text, { offset: 1, line: index + 1, column: 8, text: found })
+      assert.strictEqual(place?.line, index >= 1 && index <= 5 ? index : undefined, found)
+      assert.strictEqual(place === undefined ? "" : text.slice(place.offset - 8).split("\n")[0], place?.text ?? "")
+    })
+    assert.isUndefined(placeIn(text, { offset: 1, line: 40, column: 1, text: "select id" }))
   })
 })

@@ -1,0 +1,45 @@
+/** Queries of .sql text, and what a run of them in this process needs: for tests and benches without the command. */
+import { Effect, identity, Result } from "effect"
+import { planOf } from "../../src/cli/FilePlan.ts"
+import type * as FileRun from "../../src/cli/FileRun.ts"
+import type { FileQuery } from "../../src/cli/QueryFiles.ts"
+import { parseSqlFile } from "../../src/cli/SqlFile.ts"
+import * as Faults from "./Faults.ts"
+
+/** The queries of a file, whose name is that of its query where the text has no `-- name:` line. */
+export const queriesOf = (text: string, name = "a", file = `${name}.sql`): ReadonlyArray<FileQuery> => {
+  const source = Result.getOrThrow(parseSqlFile({ file, defaultName: name, text }))
+  return source.queries.map((query) => ({ ...query, source }))
+}
+
+/** The plan of all queries of a text. */
+export const filePlanOf = (text: string, name?: string) => Effect.suspend(() => planOf(queriesOf(text, name), []))
+
+/** What is said of each query where no flag says anything. */
+export const noFlags = {
+  singleTransaction: false,
+  readOnly: false,
+  snapshot: false,
+  timeout: undefined,
+  retries: 0
+} satisfies Partial<FileRun.Options>
+
+/** How a run is run where no flag says anything, of which no row is kept. */
+export const noRows: FileRun.Options = {
+  ...noFlags,
+  concurrency: 5,
+  order: "given",
+  stopOnError: false,
+  maxRows: 0,
+  keep: identity
+}
+
+/** A network on which nothing passes in either direction once this statement was sent, and nothing new is let in. */
+export const freezingAt = Effect.fnUntraced(function* (
+  statement: string,
+  { host, port }: { readonly host: string; readonly port: number }
+) {
+  const faults = yield* Faults.make({ host, port })
+  yield* faults.inject(Faults.freeze(), { after: Faults.fromClient("Execute", { statement }), hits: "everything" })
+  return faults
+})
