@@ -5,8 +5,9 @@
  */
 import { Cause, Effect, Exit } from "effect"
 import type { QueryEvent } from "../query/QueryEvent.ts"
+import { orderOf } from "../query/Makespan.ts"
 import { planned } from "../query/Members.ts"
-import * as Plan from "../query/Plan.ts"
+import type * as Plan from "../query/Plan.ts"
 import * as Query from "../query/Query.ts"
 import type { RunOptions } from "../query/QueryPool.ts"
 import * as QueryPool from "../query/QueryPool.ts"
@@ -92,7 +93,7 @@ export const run = Effect.fnUntraced(function* (
   const { concurrency, deadline, order, queueTimeout, snapshot } = options
   const units = planned(
     results.map((result) => inParts(result, options) ?? toQuery(result, options)),
-    { needs: plan.needs, order: Plan.orderOf(plan, order) }
+    { needs: plan.needs, order: orderOf(plan, order) }
   )
   const mode = options.stopOnError ? "default" : "outcome"
   yield* QueryPool.all(units, { concurrency, deadline, queueTimeout, snapshot, mode, onEvent }).pipe(

@@ -28,6 +28,9 @@ export const description = `${summary}
   There, a comment that begins with one lower-case word and a colon is a header,
   and an unknown one is refused. Every other comment is prose.
 
+  --select chooses queries by their names or tags, and may be given again for
+  more. What those need is run, too.
+
   :name in a query is a parameter: --param name=value binds its value, of which
   the server finds out the type. It is never part of the SQL.
 

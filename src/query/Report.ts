@@ -5,9 +5,10 @@
  *
  * @since 0.1.0
  */
+import type { LowerBound } from "./Makespan.ts"
+import { boundOfPlan, lowerBound } from "./Makespan.ts"
 import type { Outcome } from "./Outcome.ts"
-import type { LowerBound, Plan } from "./Plan.ts"
-import { criticalPath, lowerBound } from "./Plan.ts"
+import type { Plan } from "./Plan.ts"
 import type { QueryEvent } from "./QueryEvent.ts"
 
 /**
@@ -208,23 +209,19 @@ export const bounds = (
   plan?: Plan | undefined
 ): Pick<Report, "lowerBoundMillis" | "binding" | "efficiency"> & { readonly criticalPath: ReadonlyArray<string> } => {
   const ran = new Map(queries.map(({ id, ranMillis }) => [id, ranMillis]))
-  const path =
+  const { binding, criticalPath, duration } =
     plan === undefined
-      ? undefined
-      : criticalPath(
+      ? { ...lowerBound({ durations: ran.values(), workers }), criticalPath: [] }
+      : boundOfPlan(
           plan,
+          workers,
           plan.nodes.map(({ index }) => ran.get(index) ?? 0)
         )
-  const { binding, duration } = lowerBound({
-    durations: ran.values(),
-    workers,
-    criticalPath: path?.duration
-  })
   return {
     lowerBoundMillis: duration,
     binding,
     efficiency: makespanMillis === 0 ? 1 : duration / makespanMillis,
-    criticalPath: path?.names ?? []
+    criticalPath
   }
 }
 

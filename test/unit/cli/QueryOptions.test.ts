@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { checkModes, type Defaults, optionsOf } from "../../../src/cli/QueryOptions.ts"
 import { mayRetry } from "../../../src/query/RetryPolicy.ts"
-import { noFlags, queriesOf } from "../../support/fileRuns.ts"
+import { queriesOf } from "../../support/fileQueries.ts"
+import { noFlags } from "../../support/fileRuns.ts"
 
 const settingsOf = (header: string) => queriesOf(`${header}\nselect 1`)[0]?.settings ?? {}
 

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber, Result, Schema } from "effect"
 import { planned } from "../../../src/query/Members.ts"
+import * as Makespan from "../../../src/query/Makespan.ts"
 import * as Plan from "../../../src/query/Plan.ts"
 import * as Progress from "../../../src/query/Progress.ts"
 import * as Query from "../../../src/query/Query.ts"
@@ -42,7 +43,7 @@ const perform = (
     const { add, progress } = Progress.collector({ ...options, plan: options.planned === true ? plan : undefined })
     const members = queries.map(({ millis, name }) => Query.make(name, () => Effect.sleep(millis)))
     const known =
-      options.planned === true ? planned(members, { needs: plan.needs, order: Plan.orderOf(plan, order) }) : members
+      options.planned === true ? planned(members, { needs: plan.needs, order: Makespan.orderOf(plan, order) }) : members
     const { concurrency } = options
     let end = 0
     const onEvent = (event: QueryEvent) => {
