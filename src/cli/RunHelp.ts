@@ -51,6 +51,10 @@ export const description = `${summary}
   hangs keeps up to --concurrency of it until its queries time out, so give a
   --timeout, too.
 
+  --report out.html writes a page that shows when each query waited and ran, on
+  which worker, and what bounded the run; out.svg a picture of it, out.json all
+  of it as data. They have the SQL of the files in them.
+
   Exit code: 0 all succeeded, 1 some query failed or was skipped, 2 nothing was
   run, 130 interrupted. A first Ctrl-C cancels on the server, a second leaves at
   once.`

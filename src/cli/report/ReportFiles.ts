@@ -6,9 +6,11 @@
  *
  * @internal
  */
-import { Console, Effect, FileSystem, Path } from "effect"
-import type { PlatformError } from "effect/PlatformError"
+import type { FileSystem, Path } from "effect"
+import { Console, Effect } from "effect"
 import type * as ReportDocument from "../../query/ReportDocument.ts"
+import type { SinkError } from "../../sink/SinkError.ts"
+import * as SinkFile from "../../sink/SinkFile.ts"
 import { QueryFailed, sayable, UsageError } from "../CliFailure.ts"
 import { toLine } from "../TextValue.ts"
 import { version } from "../version.ts"
@@ -25,87 +27,46 @@ export interface ReportFile {
   readonly form: Form
 }
 
+type Files = FileSystem.FileSystem | Path.Path
+
 const formOf = (path: string): Form | undefined => {
   const [, ending] = /\.(html|json|svg)$/i.exec(path) ?? []
   const form = ending?.toLowerCase()
   return form === "html" || form === "json" || form === "svg" ? form : undefined
 }
 
-const whyUnwritable: ReadonlyMap<unknown, string> = new Map([
-  ["ENOENT", "there is no such folder. Make it first"],
-  ["ENOTDIR", "there is no such folder. Make it first"],
-  ["EACCES", "its folder may not be written to"],
-  ["EPERM", "its folder may not be written to"],
-  ["EROFS", "its file system is read-only"],
-  ["ENOSPC", "its disk is full"],
-  ["EDQUOT", "its disk is full"],
-  ["ENAMETOOLONG", "its name is too long"]
-])
-
-const unwritable = (path: string, { reason }: PlatformError): string => {
-  const { cause } = reason
-  const code = cause instanceof Error && "code" in cause ? cause.code : undefined
-  return `--report ${toLine(path)}: ${whyUnwritable.get(code) ?? `it cannot be written: ${reason.message}`}`
-}
-
-/** Beside the file, under a name that nobody else has. */
-const besideOf = Effect.fnUntraced(function* (path: string) {
-  const { basename, dirname, join } = yield* Path.Path
-  const random = Math.random().toString(36).slice(2, 8)
-  return join(dirname(path), `.${basename(path)}.${process.pid}-${random}.partial`)
-})
-
-/** Writes to a file beside, and does with it what is to be done. Whatever happens, that file is gone in the end. */
-const beside = Effect.fnUntraced(function* (
-  path: string,
-  text: string,
-  then: (written: string) => Effect.Effect<void, PlatformError>
-): Effect.fn.Return<void, PlatformError, FileSystem.FileSystem | Path.Path> {
-  const fileSystem = yield* FileSystem.FileSystem
-  const written = yield* besideOf(path)
-  yield* fileSystem
-    .writeFileString(written, text, { flag: "wx" })
-    .pipe(Effect.andThen(then(written)), Effect.ensuring(Effect.ignore(fileSystem.remove(written, { force: true }))))
-})
-
 /**
  * The files that these paths name. Fails with one line where one of them could not be written.
  *
  * @internal
  */
-export const reportFiles = Effect.fnUntraced(function* (
+export const reportFiles = (
   paths: ReadonlyArray<string>
-): Effect.fn.Return<ReadonlyArray<ReportFile>, UsageError, FileSystem.FileSystem | Path.Path> {
-  const fileSystem = yield* FileSystem.FileSystem
-  return yield* Effect.forEach([...new Set(paths)], (path) =>
-    Effect.gen(function* () {
-      const form = formOf(path)
+): Effect.Effect<ReadonlyArray<ReportFile>, UsageError, Files> =>
+  Effect.forEach(
+    [...new Set(paths)],
+    Effect.fnUntraced(function* (path): Effect.fn.Return<ReportFile, UsageError, Files> {
       const fault = (why: string) => new UsageError({ message: `--report ${toLine(path)}: ${why}` })
+      const form = formOf(path)
       if (form === undefined) return yield* fault("expected a name that ends in .html, .json or .svg")
-      const info = yield* Effect.option(fileSystem.stat(path))
-      if (info._tag === "Some" && info.value.type !== "File") return yield* fault("something that is no file is there")
-      yield* Effect.mapError(
-        beside(path, "", () => Effect.void),
-        (error) => new UsageError({ message: unwritable(path, error) })
-      )
+      // Begun, and given up at once: what is in the way is to be known before the queries run, and not after hours.
+      yield* Effect.mapError(Effect.scoped(SinkFile.create(path)), ({ reason }) => fault(reason.message))
       return { path, form }
     })
   )
-})
 
 /** Loaded when one is written: no other run is to wait for it. */
 const textOf = (form: Form, document: ReportDocument.Document): Effect.Effect<string> => {
-  if (form === "html")
-    return Effect.map(
-      Effect.promise(() => import("./Page.ts")),
-      ({ page }) => page(document)
-    )
-  if (form === "svg")
-    return Effect.map(
-      Effect.promise(() => import("./Picture.ts")),
-      ({ picture }) => picture(document)
-    )
-  return Effect.sync(() => jsonOf(document))
+  if (form === "json") return Effect.sync(() => jsonOf(document))
+  return form === "html"
+    ? Effect.map(
+        Effect.promise(() => import("./Page.ts")),
+        ({ page }) => page(document)
+      )
+    : Effect.map(
+        Effect.promise(() => import("./Picture.ts")),
+        ({ picture }) => picture(document)
+      )
 }
 
 /** An object that ends in an array, as far as that begins. */
@@ -120,34 +81,33 @@ const jsonOf = ({ runs, ...head }: ReportDocument.Document): string => {
   return `${open(head, "runs")}\n${lines.join(",\n")}\n]}\n`
 }
 
+const write = (path: string, text: string): Effect.Effect<void, SinkError, Files> =>
+  Effect.scoped(
+    Effect.flatMap(SinkFile.create(path), (file) => Effect.andThen(file.write(Buffer.from(text)), file.keep))
+  )
+
 /**
  * Writes the files, unless nothing was run. What cannot be written is said, and fails the command.
  *
  * @internal
  */
-export const writeReports = (
+export const writeReports = Effect.fnUntraced(function* (
   files: ReadonlyArray<ReportFile>,
   runs: ReadonlyArray<ReportDocument.Run>
-): Effect.Effect<void, QueryFailed, FileSystem.FileSystem | Path.Path> =>
-  Effect.gen(function* () {
-    if (runs.length === 0) return
-    const fileSystem = yield* FileSystem.FileSystem
-    const document: ReportDocument.Document = {
-      format: "querypool/report",
-      version: 1,
-      generator: `querypool ${version}`,
-      runs
-    }
-    let failed = false
-    for (const { form, path } of files) {
-      const text = yield* textOf(form, document)
-      yield* Effect.catch(
-        beside(path, text, (written) => fileSystem.rename(written, path)),
-        (error) => {
-          failed = true
-          return Console.error(`querypool: ${sayable(unwritable(path, error))}`)
-        }
-      )
-    }
-    if (failed) return yield* new QueryFailed()
-  })
+): Effect.fn.Return<void, QueryFailed, Files> {
+  if (runs.length === 0) return
+  const document: ReportDocument.Document = {
+    format: "querypool/report",
+    version: 1,
+    generator: `querypool ${version}`,
+    runs
+  }
+  let failed = false
+  for (const { form, path } of files) {
+    yield* Effect.catch(write(path, yield* textOf(form, document)), ({ reason }) => {
+      failed = true
+      return Console.error(`querypool: ${sayable(`--report ${toLine(path)}: ${reason.message}`)}`)
+    })
+  }
+  if (failed) return yield* new QueryFailed()
+})
