@@ -7,6 +7,7 @@ import { Effect, Stream } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { Unit } from "../query/QueryPool.ts"
 import type { SqlText } from "../query/Subquery.ts"
+import type { Filing, OutFile } from "./FileOut.ts"
 import type { FileQuery } from "./QueryFiles.ts"
 import { sentOf } from "./SqlParameters.ts"
 import type { SqlStatement } from "./SqlSplitter.ts"
@@ -36,6 +37,10 @@ export interface FileResult {
   statement: SqlStatement | undefined
   /** In how many parts it is run, once that is known; `undefined` where it is not cut. */
   parts: number | undefined
+  /** The file that its rows are in, once that is in its place. */
+  file: OutFile | undefined
+  /** What is kept on the server of an attempt that failed, where its error does not say so. */
+  outcome: Unit["outcome"] | undefined
 }
 
 /**
@@ -63,7 +68,9 @@ export const nothing = (): Omit<FileResult, "query"> => ({
   inTransaction: false,
   command: undefined,
   statement: undefined,
-  parts: undefined
+  parts: undefined,
+  file: undefined,
+  outcome: undefined
 })
 
 /** Whether a transaction of the file's own is open after a statement, by the server's word for what it did. */
@@ -113,6 +120,31 @@ export const runStatement = (
         result.resultSets++
       })
     )
+  })
+
+/**
+ * As `runStatement`, for a statement whose rows go to a file.
+ *
+ * @internal
+ */
+export const copyStatement = (
+  unit: Unit,
+  result: FileResult,
+  statement: SqlStatement,
+  filing: Filing,
+  { parameters, text }: SqlText = sentOf(statement)
+) =>
+  Effect.suspend(() => {
+    result.statement = statement
+    const copied = filing.fill((receiver) => unit.copyRows(text, parameters, receiver))
+    return Effect.map(copied, (filled) => {
+      result.command = unit.command
+      result.inTransaction = isOpenAfter(result.inTransaction, statement, unit.command)
+      if (filled === undefined) return
+      result.columns = unit.columns
+      result.rowCount = filled.rows
+      result.resultSets++
+    })
   })
 
 const keepOf = (row: Row, keep: Kept["keep"]): Row => {

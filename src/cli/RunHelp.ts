@@ -55,6 +55,9 @@ export const description = `${summary}
   which worker, and what bounded the run; out.svg a picture of it, out.json all
   of it as data. They have the SQL of the files in them.
 
+  On a terminal, what runs is shown at its bottom. Elsewhere standard error has
+  a line every 30 seconds, and with --quiet nothing.
+
   Exit code: 0 all succeeded, 1 some query failed or was skipped, 2 nothing was
   run, 130 interrupted. A first Ctrl-C cancels on the server, a second leaves at
   once.`

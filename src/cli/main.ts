@@ -5,11 +5,15 @@
  */
 // By its own path: the package's index also loads clients of other services, a third of the time to start.
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Effect } from "effect"
+import { Console, Effect } from "effect"
 import { exitCode } from "./CliFailure.ts"
+import { consoleAbove, leave } from "./LiveLines.ts"
 import { codeOf, program, say } from "./Program.ts"
 import { runMain, stop } from "./Signals.ts"
 import { underWay } from "./UnderWay.ts"
+
+/** Prints above what is shown while a run goes on. */
+const printed = Effect.provideService(Console.Console, consoleAbove)
 
 /** Why standard output takes no more, if it does not. */
 let unwritable: NodeJS.ErrnoException | undefined
@@ -21,19 +25,20 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (unwritable !== undefined) return
   unwritable = error
   if (isFull()) {
-    Effect.runSync(say(`standard output cannot be written: ${error.message}`))
+    Effect.runSync(printed(say(`standard output cannot be written: ${error.message}`)))
     process.exitCode = exitCode.failed
   }
   stop()
 })
 
 const sayWhatIsLeft = (): void => {
+  leave()
   const left = underWay()
   if (left === undefined) return
-  Effect.runSync(say(`left at once. The server was not seen to stop, and may still run: ${left}`))
+  Effect.runSync(printed(say(`left at once. The server was not seen to stop, and may still run: ${left}`)))
 }
 
-runMain(sayWhatIsLeft)(Effect.provide(program, NodeServices.layer), {
+runMain(sayWhatIsLeft)(printed(Effect.provide(program, NodeServices.layer)), {
   disableErrorReporting: true,
   teardown: (exit, onExit) => onExit(isFull() ? exitCode.failed : codeOf(exit))
 })

@@ -99,8 +99,8 @@ export const picture = (document: ReportDocument.Document): string => {
     top += height + gap
   }
   const ticks = ticksOf(view, data.steps).map(
-    ({ text, x }) =>
-      `<path class="tick" d="M${Math.round(x)}.5 0v5"/><text class="tick" x="${Math.round(x)}" y="15" text-anchor="middle">${text}</text>`
+    ({ anchor, text, x }) =>
+      `<path class="tick" d="M${Math.round(x)}.5 0v5"/><text class="tick" x="${Math.round(x)}" y="15" text-anchor="${anchor}">${text}</text>`
   )
   const height = top - gap + axis + margin + 6
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-label="Timeline of ${runs.map((run) => escaped(titleOf(run))).join(", ")}">

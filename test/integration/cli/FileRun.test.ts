@@ -11,8 +11,6 @@ import { databaseUrl, documentOf, firstRowsOf, outcomesOf, run, runJson, start }
 const isWaiting = (word: string) => (backend: Pg.Backend) =>
   backend.wait === "Lock:advisory" && backend.query.includes(word)
 
-const isAtGate = ({ wait }: Pg.Backend) => wait === "Lock:advisory"
-
 const write = (name: string) => `insert into seen (name) values ('${name}')`
 
 const isAtGate = ({ wait }: Pg.Backend) => wait === "Lock:advisory"

@@ -46,23 +46,28 @@ const tickText = (millis: number, step: number): string => {
   return clock(millis) + (fraction === 0 ? "" : ((millis % 1000) / 1000).toFixed(fraction).slice(1))
 }
 
+interface Tick {
+  readonly x: number
+  readonly text: string
+  /** Of its label, which is not to be cut off at the end. */
+  readonly anchor: "middle" | "end"
+}
+
 /**
  * The ticks of a view: multiples of the smallest of the steps that leaves room for labels.
  *
  * @internal
  */
-export const ticksOf = (
-  view: View,
-  steps: ReadonlyArray<number>
-): ReadonlyArray<{ readonly x: number; readonly text: string }> => {
+export const ticksOf = (view: View, steps: ReadonlyArray<number>): ReadonlyArray<Tick> => {
   const perPixel = (view.to - view.from) / view.width
   const step = steps.find((one) => one >= perPixel * labelWidth)
   if (step === undefined) return []
-  const ticks: Array<{ readonly x: number; readonly text: string }> = []
+  const ticks: Array<Tick> = []
   // Counted, and not added up: a sum of many steps is off by a pixel in the end.
   const last = Math.floor(view.to / step + 1e-9)
   for (let number = Math.ceil(view.from / step - 1e-9); number <= last; number++) {
-    ticks.push({ x: xOf(view, number * step), text: tickText(number * step, step) })
+    const x = xOf(view, number * step)
+    ticks.push({ x, text: tickText(number * step, step), anchor: x > view.width - labelWidth / 2 ? "end" : "middle" })
   }
   return ticks
 }

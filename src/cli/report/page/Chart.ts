@@ -106,9 +106,9 @@ export const chart = (state: State): HTMLElement => {
         svg("text", { class: `flag ${kind}`, x: gutter + x, y: 10, "text-anchor": anchor }, text)
       ),
       svg("path", { class: "line", d: `M${gutter} ${axisHeight - 0.5}h${view.width}` }),
-      ...ticksOf(view, steps).flatMap(({ text, x }) => [
+      ...ticksOf(view, steps).flatMap(({ anchor, text, x }) => [
         svg("path", { class: "tick", d: `M${gutter + Math.round(x) + 0.5} ${axisHeight - 6}v6` }),
-        svg("text", { class: "tick", x: gutter + x, y: axisHeight - 14, "text-anchor": "middle" }, text)
+        svg("text", { class: "tick", x: gutter + x, y: axisHeight - 14, "text-anchor": anchor }, text)
       ])
     )
     drawMarked()
