@@ -49,11 +49,7 @@ export const inParts = (result: FileResult, options: Defaults & Kept, filing?: F
     { name, schema: Schema.Unknown, statement: () => ({ sql: sent.text, parameters: sent.parameters }) },
     partition
   )
-  const work = (
-    run: Run,
-    life: Life | undefined,
-    receiver?: RowReceiver
-  ): Effect.Effect<void, QueryError, QueryPool> =>
+  const work = (run: Run, life: Life | undefined, receiver?: RowReceiver): Effect.Effect<void, QueryError, QueryPool> =>
     Effect.suspend(() => {
       Object.assign(result, nothing(), { statement })
       const whole = new Whole(life)
@@ -97,7 +93,11 @@ export const inParts = (result: FileResult, options: Defaults & Kept, filing?: F
   const member = {
     name,
     options: {},
-    [QueryTypeId]: (pool: QueryPool["Service"], run: Run, holdsSlot: boolean): Effect.Effect<void, QueryError | SinkError> => {
+    [QueryTypeId]: (
+      pool: QueryPool["Service"],
+      run: Run,
+      holdsSlot: boolean
+    ): Effect.Effect<void, QueryError | SinkError> => {
       // By the value that the run announced.
       const whole = told(run, query, (life) => Effect.provideService(filed(run, life), QueryPool, sharing(run, pool)))
       return holdsSlot ? whole : withSlot(run.slots, whole)

@@ -14,7 +14,7 @@ import { planOf } from "./FilePlan.ts"
 import type * as FileRun from "./FileRun.ts"
 import { ofProcess } from "./Output.ts"
 import { outFlags, whereOf } from "./OutFlags.ts"
-import { outFolders } from "./OutFolder.ts"
+import { outFolders } from "./OutFolders.ts"
 import { keptFor, outputFlags } from "./OutputFlags.ts"
 import { checkPlace, placeFlags } from "./PlaceFlags.ts"
 import { planFlags } from "./PlanFlags.ts"
@@ -51,7 +51,7 @@ export const runCommand = Command.make(
       concurrency: Math.min(input.concurrency, atOnce(filePlan.queries)),
       order: input.order
     }
-    const outs = where === undefined ? undefined : yield* outFolders(where, filePlan.queries)
+    const outs = where === undefined ? undefined : yield* outFolders(where, filePlan.queries, how)
     if (Option.isSome(targets)) {
       const teller = followed((json ? targetsForPrograms : targetsForPeople)(output, quiet))
       const found = yield* readTargets(targets.value, process.env)
@@ -74,7 +74,7 @@ export const runCommand = Command.make(
       )
     }
     return yield* run(yield* findDatabase(Option.getOrUndefined(url), process.env))
-  })
+  }, Effect.scoped)
 ).pipe(Command.withDescription(description), Command.withShortDescription(summary), Command.withExamples(examples))
 
 /** How many queries and parts of queries there are to run at once. */

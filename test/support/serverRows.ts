@@ -30,7 +30,11 @@ export const reader = (url: Redacted.Redacted) =>
   Effect.acquireRelease(
     Effect.promise(async () => {
       const socket = new Socket()
-      const client = new pg.Client({ connectionString: Redact.value(url), stream: () => socket, application_name: "reader" })
+      const client = new pg.Client({
+        connectionString: Redact.value(url),
+        stream: () => socket,
+        application_name: "reader"
+      })
       let received: Array<Buffer> = []
       await client.connect()
       // A copy, because the client joins messages in the chunk that they begin in.
