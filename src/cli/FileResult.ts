@@ -83,8 +83,11 @@ export const nothing = (): Omit<FileResult, "query"> => ({
 const isOpenAfter = (wasOpen: boolean, { text }: SqlStatement, command: string | undefined): boolean => {
   if (command === "BEGIN" || command === "START TRANSACTION") return true
   if (command !== "COMMIT" && command !== "ROLLBACK" && command !== "PREPARE TRANSACTION") return wasOpen
-  return wasOpen && /\b(?:to\s+(?:savepoint\s+)?\S+|and\s+chain)\s*$/i.test(text)
+  return wasOpen && goesOn.test(text.replaceAll(/\/\*[^]*?\*\//g, " "))
 }
+
+/** Back to a savepoint, or with a transaction after the one that has ended (manual, "ROLLBACK TO", "COMMIT"). */
+const goesOn = /^\s*(?:commit|end|rollback|abort)(?:\s+(?:work|transaction))?\s+(?:to|and\s+chain)\b/i
 
 /**
  * Streams, so that a result of any size takes no more memory than what is shown of it. What is sent is the statement as

@@ -5,8 +5,10 @@
  */
 import { Cause, Effect, Exit } from "effect"
 import type { QueryEvent } from "../query/QueryEvent.ts"
+import { recall } from "../query/Learning.ts"
+import { boundOfPlan, orderOf } from "../query/Makespan.ts"
 import { planned } from "../query/Members.ts"
-import * as Plan from "../query/Plan.ts"
+import type * as Plan from "../query/Plan.ts"
 import * as Query from "../query/Query.ts"
 import type { RunOptions } from "../query/QueryPool.ts"
 import * as QueryPool from "../query/QueryPool.ts"
@@ -27,7 +29,7 @@ import type { Finished, RunReport, Teller } from "./Teller.ts"
 const leftOpen = "the query ended inside the transaction it began, which is rolled back. Add COMMIT or ROLLBACK"
 
 /** @internal */
-export interface Options extends Defaults, Kept, Pick<RunOptions, "queueTimeout" | "deadline"> {
+export interface Options extends Defaults, Kept, Pick<RunOptions, "queueTimeout" | "deadline" | "progressEvery"> {
   readonly concurrency: number
   readonly order: Plan.Order
   readonly stopOnError: boolean
@@ -82,14 +84,9 @@ const filingOf = (result: FileResult, { out }: Options): Filing | undefined =>
 const withCriticalPath = (report: Report.Report, plan: Plan.Plan): RunReport => {
   const ran = new Map(report.queries.map(({ id, ranMillis }) => [id, ranMillis]))
   const durations = plan.nodes.map(({ index }) => ran.get(index) ?? 0)
-  const path = Plan.criticalPath(plan, durations)
-  const { binding, duration: lowerBoundMillis } = Plan.lowerBound({
-    durations,
-    workers: report.concurrency,
-    criticalPath: path.duration
-  })
+  const { binding, criticalPath, duration: lowerBoundMillis } = boundOfPlan(plan, report.concurrency, durations)
   const efficiency = report.makespanMillis === 0 ? 1 : lowerBoundMillis / report.makespanMillis
-  return { ...report, lowerBoundMillis, binding, efficiency, criticalPath: path.names }
+  return { ...report, lowerBoundMillis, binding, efficiency, criticalPath }
 }
 
 /**
@@ -121,7 +118,8 @@ export const run = Effect.fnUntraced(function* (
       next.result.rows = []
     }
   }
-  const { concurrency, deadline, order, queueTimeout, snapshot } = options
+  const { concurrency, deadline, order, progressEvery, queueTimeout, snapshot } = options
+  teller.begins?.({ plan, order, expected: yield* recall })
   const filings = new Map<object, Filing>()
   const units = planned(
     results.map((result) => {
@@ -138,10 +136,10 @@ export const run = Effect.fnUntraced(function* (
       if (filing !== undefined) filings.set(query, filing)
       return query
     }),
-    { needs: plan.needs, order: Plan.orderOf(plan, order) }
+    { needs: plan.needs, order: orderOf(plan, order) }
   )
   const mode = options.stopOnError ? "default" : "outcome"
-  yield* QueryPool.all(units, { concurrency, deadline, queueTimeout, snapshot, mode, onEvent }).pipe(
+  yield* QueryPool.all(units, { concurrency, deadline, queueTimeout, progressEvery, snapshot, mode, onEvent }).pipe(
     Effect.onExit((exit) =>
       Effect.suspend(() => {
         const all = finished.flatMap((one) => (one === undefined ? [] : [one]))

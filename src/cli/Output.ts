@@ -5,6 +5,7 @@
  * @internal
  */
 import { Console, Effect } from "effect"
+import { above } from "./LiveLines.ts"
 import { stderrScreen, stdoutScreen } from "./Screens.ts"
 import type { Screen } from "./Table.ts"
 
@@ -32,7 +33,7 @@ export interface Output {
  */
 export const ofProcess: Effect.Effect<Output> = Effect.map(Console.Console, (console) => ({
   console,
-  write: (text) => void process.stdout.write(text),
+  write: (text) => void above(() => process.stdout.write(text)),
   stdout: stdoutScreen(),
   stderr: stderrScreen()
 }))

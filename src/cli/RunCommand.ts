@@ -24,6 +24,7 @@ import { checkModes } from "./QueryOptions.ts"
 import { runFlags, runOptions } from "./RunFlags.ts"
 import { description, examples, summary } from "./RunHelp.ts"
 import { forPeople, forPrograms } from "./RunOutput.ts"
+import * as RunProgress from "./RunProgress.ts"
 import { readValues, withParameters } from "./SqlParameters.ts"
 import { targetsForPeople, targetsForPrograms } from "./TargetOutput.ts"
 import * as TargetRun from "./TargetRun.ts"
@@ -53,17 +54,24 @@ export const runCommand = Command.make(
     }
     const outs = where === undefined ? undefined : yield* outFolders(where, filePlan.queries, how)
     if (Option.isSome(targets)) {
-      const teller = followed((json ? targetsForPrograms : targetsForPeople)(output, quiet))
       const found = yield* readTargets(targets.value, process.env)
       const ofTargets = yield* outs?.ofTargets(found, targets.value) ?? Effect.undefined
       const ofAll = { ...options, total: Option.getOrUndefined(total), outOf: ofTargets }
-      return yield* TargetRun.run(found, filePlan, ofAll, teller)
+      const shape = { targets: found.length, queries: queries.length, total: ofAll.total }
+      const progress = yield* RunProgress.make(input, output, shape)
+      const teller = followed((json ? targetsForPrograms : targetsForPeople)(output, quiet), progress)
+      const { progressEvery } = progress
+      return yield* TargetRun.run(found, filePlan, { ...ofAll, progressEvery }, teller)
     }
-    const teller = tellAll({ happened: follow() }, (json ? forPrograms : forPeople)(output, quiet))
     const out = yield* outs?.ofRun ?? Effect.undefined
+    const progress = yield* RunProgress.make(input, output, undefined)
+    const { progressEvery } = progress
+    const teller = tellAll(progress.run, { happened: follow() }, (json ? forPrograms : forPeople)(output, quiet))
     const run = (database: Database) =>
-      Effect.catchTag(runOn(database, filePlan, { ...options, out }, teller), "Unreachable", ({ message }) =>
-        Effect.fail(new UsageError({ message }))
+      Effect.catchTag(
+        runOn(database, filePlan, { ...options, out, progressEvery }, teller),
+        "Unreachable",
+        ({ message }) => Effect.fail(new UsageError({ message }))
       )
     if (embedded) {
       return yield* Effect.flatMap(EmbeddedPostgres, (server) =>
@@ -81,11 +89,14 @@ export const runCommand = Command.make(
 const atOnce = (queries: ReadonlyArray<FileQuery>): number =>
   queries.reduce((sum, { settings }) => sum + (settings.partition?.parts ?? 1), 0)
 
-/** Has what runs be known to whoever leaves before it has ended. */
-const followed = (teller: TargetRun.TargetsTeller): TargetRun.TargetsTeller => ({
-  ...teller,
+/** Shows how far they are, and has what runs be known to whoever leaves before it has ended. */
+const followed = (teller: TargetRun.TargetsTeller, progress: RunProgress.RunProgress): TargetRun.TargetsTeller => ({
   begun: (name) => {
     const told = teller.begun(name)
-    return { ...told, ...tellAll({ happened: follow(name) }, told) }
+    return { ...told, ...tellAll(progress.target(name), { happened: follow(name) }, told) }
+  },
+  over: (...how) => {
+    progress.over()
+    teller.over(...how)
   }
 })

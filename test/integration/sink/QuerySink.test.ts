@@ -104,6 +104,44 @@ layer(Layer.merge(Pg.layer("QuerySink"), files), { excludeTestServices: true })(
     ).pipe(one)
   )
 
+  it.effect("has the format that its path says, unless another is given", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const contents: Record<string, string> = {}
+        const write = (name: string, format?: QuerySink.Format) =>
+          Effect.map(
+            QuerySink.file({
+              name,
+              statement: (sql) => sql`select 1 as n, 'a, "b"' as t, null as nothing union all select 2, '', 'x'`,
+              path: join(folder, name),
+              format
+            }),
+            ({ path }) => (contents[name] = readFileSync(path, "utf8"))
+          )
+        for (const name of ["a.csv", "A.CSV", "a.json", "a.ndjson", "a.jsonl"]) yield* write(name)
+        yield* write("a.tsv", QuerySink.csv({ delimiter: "\t", null: "-", header: false }))
+        const csv = 'n,t,nothing\n1,"a, ""b""",\n2,"",x\n'
+        const lines = '{"n":1,"t":"a, \\"b\\"","nothing":null}\n{"n":2,"t":"","nothing":"x"}\n'
+        assert.strictEqual(contents["a.csv"], csv)
+        assert.strictEqual(contents["A.CSV"], csv)
+        assert.strictEqual(contents["a.ndjson"], lines)
+        assert.strictEqual(contents["a.jsonl"], lines)
+        assert.deepStrictEqual(JSON.parse(contents["a.json"] ?? ""), [
+          { n: 1, t: 'a, "b"', nothing: null },
+          { n: 2, t: "", nothing: "x" }
+        ])
+        assert.strictEqual(contents["a.tsv"], '1\t"a, ""b"""\t-\n2\t""\tx\n')
+        for (const path of ["a.txt", "csv", "folder.csv/a", ""]) {
+          assert.throws(
+            () => QuerySink.file({ name: "no", statement: (sql) => sql`select 1`, path }),
+            RangeError,
+            `Expected \`path\` to end in one of .csv, `
+          )
+        }
+      })
+    ).pipe(one)
+  )
+
   it.effect("is kept from writing by the server, unless another mode is said", () =>
     inFolder((folder) =>
       Effect.gen(function* () {
