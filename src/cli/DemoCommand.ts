@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import { Console, Effect, Option } from "effect"
+import { Console, Data, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import type { SqlError } from "effect/sql/SqlError"
 import { availableParallelism } from "node:os"
@@ -12,11 +12,12 @@ import { EmbeddedPostgres } from "../embedded/EmbeddedPostgres.ts"
 import * as PgQueryPool from "../pool/PgQueryPool.ts"
 import * as Plan from "../query/Plan.ts"
 import * as Query from "../query/Query.ts"
-import type { QueryError } from "../query/QueryError.ts"
+import { QueryError } from "../query/QueryError.ts"
 import * as QueryPool from "../query/QueryPool.ts"
 import type { QueryReport, Report } from "../query/Report.ts"
 import { duration, seconds } from "./Amounts.ts"
 import { UsageError } from "./CliFailure.ts"
+import { messageOf } from "./Failure.ts"
 import { integer } from "./IntegerFlag.ts"
 import { loadPgbench, maxScale } from "./pgbench.ts"
 import { readQueries } from "./QueryFiles.ts"
@@ -37,13 +38,13 @@ export const demoCommand = Command.make(
   "demo",
   {
     scale: integer("scale", 1, maxScale).pipe(
-      Flag.withDescription("Size of the pgbench tables: 100,000 accounts, 15 MB each (default 10)"),
+      Flag.withDescription("Size: 100,000 accounts and 15 MB for each (default 10)"),
       Flag.withDefault(10)
     ),
     workers: Flag.String("workers").pipe(
       Flag.withMetavar("integers"),
       Flag.filterMap(numbersOfWorkers, () => "integers from 1 to 999 separated by commas, such as 5,3,2"),
-      Flag.withDescription("How many workers to compare with a serial run (default 5,3,2)"),
+      Flag.withDescription("Workers to compare with a serial run (default 5,3,2)"),
       Flag.withDefault([5, 3, 2])
     ),
     json: Flag.Boolean("json").pipe(Flag.withDescription("Print one JSON document"), Flag.withDefault(false))
@@ -70,7 +71,13 @@ export const demoCommand = Command.make(
     )
     yield* Console.log(json ? JSON.stringify(demo, undefined, 2) : render(demo, stdoutScreen()))
   })
-).pipe(Command.withDescription("Run six queries on a throw-away PostgreSQL, serially and by several workers"))
+).pipe(
+  Command.withDescription("Run six queries on a throw-away PostgreSQL, serially and by several workers"),
+  Command.withShortDescription("Run six queries serially and by several workers")
+)
+
+/** The throw-away server is not there any more, or its disk is full. */
+class DemoFailed extends Data.TaggedError("DemoFailed")<{ readonly message: string }> {}
 
 interface Demo {
   readonly postgres: string
@@ -93,7 +100,7 @@ const measure = Effect.fnUntraced(function* (
   workers: ReadonlyArray<number>
 ): Effect.fn.Return<
   Pick<Demo, "queries" | "runs">,
-  QueryError | SqlError | UsageError,
+  DemoFailed | SqlError | UsageError,
   | Effect.Services<ReturnType<typeof loadPgbench>>
   | Effect.Services<ReturnType<typeof readQueries>>
   | QueryPool.QueryPool
@@ -111,7 +118,12 @@ const measure = Effect.fnUntraced(function* (
       const reports: Array<Report> = []
       for (let round = 0; round <= rounds; round++) {
         const report = yield* QueryPool.report(queries, { concurrency })
-        for (const query of report.queries) if (query.outcome !== "Succeeded") return yield* Effect.die(query.error)
+        for (const { error, name } of report.queries) {
+          if (error instanceof QueryError) {
+            return yield* new DemoFailed({ message: `${name} failed: ${messageOf(error)}` })
+          }
+          if (error !== undefined) return yield* Effect.die(error)
+        }
         if (round > 0) reports.push(report)
       }
       return middle(reports, (report) => report.makespanMillis)

@@ -5,8 +5,10 @@
  */
 import { Cause, Effect, Exit } from "effect"
 import type { QueryEvent } from "../query/QueryEvent.ts"
+import { recall } from "../query/Learning.ts"
+import { boundOfPlan, orderOf } from "../query/Makespan.ts"
 import { planned } from "../query/Members.ts"
-import * as Plan from "../query/Plan.ts"
+import type * as Plan from "../query/Plan.ts"
 import * as Query from "../query/Query.ts"
 import type { RunOptions } from "../query/QueryPool.ts"
 import * as QueryPool from "../query/QueryPool.ts"
@@ -15,7 +17,8 @@ import { QueryFailed } from "./CliFailure.ts"
 import { inParts } from "./FileParts.ts"
 import type { FilePlan } from "./FilePlan.ts"
 import type { FileResult, Kept } from "./FileResult.ts"
-import { nothing, runStatement } from "./FileResult.ts"
+import { copyStatement, nothing, runStatement } from "./FileResult.ts"
+import { Filing, keeping, type Out } from "./FileOut.ts"
 import type { Defaults } from "./QueryOptions.ts"
 import { optionsOf } from "./QueryOptions.ts"
 import type { SqlStatement } from "./SqlSplitter.ts"
@@ -24,25 +27,40 @@ import type { Finished, RunReport, Teller } from "./Teller.ts"
 const leftOpen = "the query ended inside the transaction it began, which is rolled back. Add COMMIT or ROLLBACK"
 
 /** @internal */
-export interface Options extends Defaults, Kept, Pick<RunOptions, "queueTimeout" | "deadline"> {
+export interface Options extends Defaults, Kept, Pick<RunOptions, "queueTimeout" | "deadline" | "progressEvery"> {
   readonly concurrency: number
   readonly order: Plan.Order
   readonly stopOnError: boolean
+  /** Where the rows go. They are shown where it is `undefined`. */
+  readonly out?: Out | undefined
 }
 
-const toQuery = (result: FileResult, options: Options) => {
+const toQuery = (result: FileResult, options: Options, filing: Filing | undefined) => {
   const how = optionsOf(result.query.settings, options)
   return Query.make(
     result.query.name,
     (sql, unit) => {
       Object.assign(result, nothing())
-      const runOne = (statement: SqlStatement) => runStatement(sql, unit, result, statement, options)
+      const runOne = (statement: SqlStatement) =>
+        filing?.isFor(statement) === true
+          ? Effect.tapError(copyStatement(unit, result, statement, filing), () =>
+              Effect.sync(() => {
+                result.outcome = unit.outcome
+              })
+            )
+          : runStatement(sql, unit, result, statement, options)
       const statements = Effect.forEach(result.query.statements, runOne, { discard: true })
-      if (how.mode === "transaction" || options.snapshot !== false) return statements
+      if (how.mode === "transaction" || options.snapshot !== false) {
+        // For the case that its file cannot be kept, after its COMMIT.
+        return Effect.map(statements, () => {
+          result.outcome = how.mode === "transaction" ? "partial" : unit.outcome
+        })
+      }
       return statements.pipe(
         Effect.map(() => {
           // What it wrote is rolled back for the session's next user, and nothing else would say so.
           if (result.inTransaction) unit.onNotice?.("WARNING", leftOpen)
+          result.outcome = unit.outcome
         }),
         Effect.ensuring(
           Effect.sync(() => {
@@ -56,17 +74,19 @@ const toQuery = (result: FileResult, options: Options) => {
   )
 }
 
+const filingOf = (result: FileResult, { out }: Options): Filing | undefined =>
+  out === undefined
+    ? undefined
+    : new Filing(out, result.query, (file) => {
+        result.file = file
+      })
+
 const withCriticalPath = (report: Report.Report, plan: Plan.Plan): RunReport => {
   const ran = new Map(report.queries.map(({ id, ranMillis }) => [id, ranMillis]))
   const durations = plan.nodes.map(({ index }) => ran.get(index) ?? 0)
-  const path = Plan.criticalPath(plan, durations)
-  const { binding, duration: lowerBoundMillis } = Plan.lowerBound({
-    durations,
-    workers: report.concurrency,
-    criticalPath: path.duration
-  })
+  const { binding, criticalPath, duration: lowerBoundMillis } = boundOfPlan(plan, report.concurrency, durations)
   const efficiency = report.makespanMillis === 0 ? 1 : lowerBoundMillis / report.makespanMillis
-  return { ...report, lowerBoundMillis, binding, efficiency, criticalPath: path.names }
+  return { ...report, lowerBoundMillis, binding, efficiency, criticalPath }
 }
 
 /**
@@ -97,13 +117,22 @@ export const run = Effect.fnUntraced(function* (
       next.result.rows = []
     }
   }
-  const { concurrency, deadline, order, queueTimeout, snapshot } = options
+  const { concurrency, deadline, order, progressEvery, queueTimeout, snapshot } = options
+  teller.begins?.({ plan, order, expected: yield* recall })
+  const filings = new Map<object, Filing>()
   const units = planned(
-    results.map((result) => inParts(result, options) ?? toQuery(result, options)),
-    { needs: plan.needs, order: Plan.orderOf(plan, order) }
+    results.map((result) => {
+      const filing = filingOf(result, options)
+      const parts = inParts(result, options, filing)
+      if (parts !== undefined) return parts
+      const query = toQuery(result, options, filing)
+      if (filing !== undefined) filings.set(query, filing)
+      return query
+    }),
+    { needs: plan.needs, order: orderOf(plan, order) }
   )
   const mode = options.stopOnError ? "default" : "outcome"
-  yield* QueryPool.all(units, { concurrency, deadline, queueTimeout, snapshot, mode, onEvent }).pipe(
+  yield* QueryPool.all(units, { concurrency, deadline, queueTimeout, progressEvery, snapshot, mode, onEvent }).pipe(
     Effect.onExit((exit) =>
       Effect.sync(() => {
         const all = finished.flatMap((one) => (one === undefined ? [] : [one]))
@@ -114,7 +143,8 @@ export const run = Effect.fnUntraced(function* (
         )
       })
     ),
-    Effect.mapError(() => new QueryFailed())
+    Effect.mapError(() => new QueryFailed()),
+    Effect.updateService(QueryPool.QueryPool, (pool) => keeping(pool, filings))
   )
   if (finished.some((one) => one?.report.outcome !== "Succeeded")) return yield* new QueryFailed()
 })

@@ -13,6 +13,8 @@ import { runOn } from "./DatabaseRun.ts"
 import { planOf } from "./FilePlan.ts"
 import type * as FileRun from "./FileRun.ts"
 import { ofProcess } from "./Output.ts"
+import { outFlags, whereOf } from "./OutFlags.ts"
+import { outFolders } from "./OutFolder.ts"
 import { keptFor, outputFlags } from "./OutputFlags.ts"
 import { checkPlace, placeFlags } from "./PlaceFlags.ts"
 import { planFlags } from "./PlanFlags.ts"
@@ -22,6 +24,7 @@ import { checkModes } from "./QueryOptions.ts"
 import { runFlags, runOptions } from "./RunFlags.ts"
 import { description, examples, summary } from "./RunHelp.ts"
 import { forPeople, forPrograms } from "./RunOutput.ts"
+import * as RunProgress from "./RunProgress.ts"
 import { readValues, withParameters } from "./SqlParameters.ts"
 import { targetsForPeople, targetsForPrograms } from "./TargetOutput.ts"
 import * as TargetRun from "./TargetRun.ts"
@@ -32,7 +35,7 @@ import { follow } from "./UnderWay.ts"
 /** @internal */
 export const runCommand = Command.make(
   "run",
-  { ...planFlags, ...placeFlags, ...runFlags, ...outputFlags },
+  { ...planFlags, ...placeFlags, ...runFlags, ...outputFlags, ...outFlags },
   Effect.fnUntraced(function* (input) {
     const { embedded, json, quiet, targets, total, url } = input
     yield* checkPlace(input)
@@ -41,22 +44,34 @@ export const runCommand = Command.make(
     const queries = yield* withParameters(selected.queries, yield* readValues(input.param))
     const filePlan = { ...selected, queries }
     yield* checkModes(filePlan.queries, how)
-    const output = yield* ofProcess
+    const where = yield* whereOf(input)
+    const output = { ...(yield* ofProcess), toFiles: where !== undefined }
     const options: FileRun.Options = {
       ...how,
       ...keptFor(input, output),
       concurrency: Math.min(input.concurrency, atOnce(filePlan.queries)),
       order: input.order
     }
+    const outs = where === undefined ? undefined : yield* outFolders(where, filePlan.queries)
     if (Option.isSome(targets)) {
-      const teller = followed((json ? targetsForPrograms : targetsForPeople)(output, quiet))
       const found = yield* readTargets(targets.value, process.env)
-      return yield* TargetRun.run(found, filePlan, { ...options, total: Option.getOrUndefined(total) }, teller)
+      const ofTargets = yield* outs?.ofTargets(found, targets.value) ?? Effect.undefined
+      const ofAll = { ...options, total: Option.getOrUndefined(total), outOf: ofTargets }
+      const shape = { targets: found.length, queries: queries.length, total: ofAll.total }
+      const progress = yield* RunProgress.make(input, output, shape)
+      const teller = followed((json ? targetsForPrograms : targetsForPeople)(output, quiet), progress)
+      const { progressEvery } = progress
+      return yield* TargetRun.run(found, filePlan, { ...ofAll, progressEvery }, teller)
     }
-    const teller = tellAll({ happened: follow() }, (json ? forPrograms : forPeople)(output, quiet))
+    const out = yield* outs?.ofRun ?? Effect.undefined
+    const progress = yield* RunProgress.make(input, output, undefined)
+    const { progressEvery } = progress
+    const teller = tellAll(progress.run, { happened: follow() }, (json ? forPrograms : forPeople)(output, quiet))
     const run = (database: Database) =>
-      Effect.catchTag(runOn(database, filePlan, options, teller), "Unreachable", ({ message }) =>
-        Effect.fail(new UsageError({ message }))
+      Effect.catchTag(
+        runOn(database, filePlan, { ...options, out, progressEvery }, teller),
+        "Unreachable",
+        ({ message }) => Effect.fail(new UsageError({ message }))
       )
     if (embedded) {
       return yield* Effect.flatMap(EmbeddedPostgres, (server) =>
@@ -67,18 +82,21 @@ export const runCommand = Command.make(
       )
     }
     return yield* run(yield* findDatabase(Option.getOrUndefined(url), process.env))
-  })
+  }, Effect.scoped)
 ).pipe(Command.withDescription(description), Command.withShortDescription(summary), Command.withExamples(examples))
 
 /** How many queries and parts of queries there are to run at once. */
 const atOnce = (queries: ReadonlyArray<FileQuery>): number =>
   queries.reduce((sum, { settings }) => sum + (settings.partition?.parts ?? 1), 0)
 
-/** Has what runs be known to whoever leaves before it has ended. */
-const followed = (teller: TargetRun.TargetsTeller): TargetRun.TargetsTeller => ({
-  ...teller,
+/** Shows how far they are, and has what runs be known to whoever leaves before it has ended. */
+const followed = (teller: TargetRun.TargetsTeller, progress: RunProgress.RunProgress): TargetRun.TargetsTeller => ({
   begun: (name) => {
     const told = teller.begun(name)
-    return { ...told, ...tellAll({ happened: follow(name) }, told) }
+    return { ...told, ...tellAll(progress.target(name), { happened: follow(name) }, told) }
+  },
+  over: (...how) => {
+    progress.over()
+    teller.over(...how)
   }
 })

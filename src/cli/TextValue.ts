@@ -82,6 +82,16 @@ export const toLine = (text: string): string =>
     return known ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
   })
 
+/**
+ * Names in one line, of which so many at most are named and the others counted.
+ *
+ * @internal
+ */
+export const listed = (names: ReadonlyArray<string>, most = 10): string => {
+  const others = names.length - most
+  return names.slice(0, most).map(toLine).join(", ") + (others > 0 ? ` and ${others.toLocaleString("en")} more` : "")
+}
+
 const escapes = new Map([
   ["\n", "\\n"],
   ["\r", "\\r"],

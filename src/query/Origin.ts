@@ -3,11 +3,12 @@
  *
  * A stack costs 10 µs, too much for each of 30,000 lookups, so it is looked at once for each name: a name that is used
  * in two places is told with the first. Names are few; of those that are made up as the program runs, the first
- * thousand are kept.
+ * thousand are kept. The parts of a query have its origin: ten thousand of them would leave no room for others.
  *
  * @internal
  */
 import { Predicate } from "effect"
+import { wholeOf } from "./PartName.ts"
 
 const mostNames = 1_000
 const origins = new Map<string, string | undefined>()
@@ -18,22 +19,14 @@ const origins = new Map<string, string | undefined>()
  * @internal
  */
 export const note = (name: string): void => {
-  if (!origins.has(name) && origins.size < mostNames) {
-    origins.set(name, callerIn(new Error().stack, import.meta.url, globalThis.process?.cwd()))
+  const whole = wholeOf(name)
+  if (!origins.has(whole) && origins.size < mostNames) {
+    origins.set(whole, callerIn(new Error().stack, import.meta.url, globalThis.process?.cwd()))
   }
 }
 
-/**
- * Notes that what has one name was made where something of another name was.
- *
- * @internal
- */
-export const noteAs = (name: string, other: string): void => {
-  if (!origins.has(name) && origins.size < mostNames) origins.set(name, origins.get(other))
-}
-
 /** @internal */
-export const of = (name: string): string | undefined => origins.get(name)
+export const of = (name: string): string | undefined => origins.get(wholeOf(name))
 
 /**
  * The first frame of a stack outside of the folder of `ownUrl`, as `file:line:column`, from the folder where the

@@ -8,6 +8,7 @@ import { Effect } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Origin from "./Origin.ts"
+import * as PartName from "./PartName.ts"
 import type { Part, Partition, Planned } from "./PartitionPlan.ts"
 import { TypeId } from "./PartitionPlan.ts"
 import * as Query from "./Query.ts"
@@ -71,11 +72,9 @@ export const planned = (
   retry?: PartOptions["retry"]
 ): Effect.Effect<Planned, QueryError, QueryPool.QueryPool> =>
   Effect.suspend(() => {
-    const name = `${partition.name} [plan]`
-    Origin.noteAs(name, partition.name)
     let statement: string | undefined
     const plan = Query.make(
-      name,
+      PartName.plan(partition.name),
       (sql) =>
         partition[TypeId].plan(sql, (text) => {
           statement = text
@@ -105,8 +104,9 @@ export const forEachPart = <A, R>(
     Effect.gen(function* () {
       const { parts } = yield* planned(partition, options?.retry)
       yield* onPlanned(parts.length)
-      const runPart = (part: Part, index: number) => Effect.mapError(run(part, index), placed(part.placeOf))
-      return yield* Effect.forEach(parts, runPart, { concurrency: yield* atOnce })
+      return yield* Effect.forEach(parts, (part, index) => Effect.mapError(run(part, index), placed(part.placeOf)), {
+        concurrency: yield* atOnce
+      })
     })
   )
 

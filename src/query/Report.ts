@@ -5,9 +5,9 @@
  *
  * @since 0.1.0
  */
+import type { LowerBound } from "./Makespan.ts"
+import { lowerBound } from "./Makespan.ts"
 import type { Outcome } from "./Outcome.ts"
-import type { LowerBound } from "./Plan.ts"
-import { lowerBound } from "./Plan.ts"
 import type { QueryEvent } from "./QueryEvent.ts"
 
 /**

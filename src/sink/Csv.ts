@@ -66,6 +66,8 @@ const plainTypes = new Set<number>([
 ])
 const plainCharacters = /[0-9A-Za-z.:+/ -]/
 
+const isPlain = ({ typeOid }: Column): boolean => plainTypes.has(typeOid)
+
 /** Below this a loop is faster than `set`, which takes some 50 ns to begin. */
 const longBytes = 80
 
@@ -127,7 +129,6 @@ class CsvEncoder implements Encoder {
     for (const each of [this.delimiter, ...Buffer.from('"\n\r')]) this.special[each] = 1
     for (const each of [...endOfData, ...byteOrderMark, ...this.marker]) this.suspect[each] = 1
     if (options.guardFormulas) for (const each of Buffer.from("=+-@\t\r\n")) this.formula[each] = this.suspect[each] = 1
-    const isPlain = ({ typeOid }: Column): boolean => plainTypes.has(typeOid)
     const arePlain = options.null === "" && !plainCharacters.test(options.delimiter)
     this.plain = Uint8Array.from(columns, (column) => Number(arePlain && isPlain(column)))
     this.guarded = Uint8Array.from(columns, (column) => Number(!isPlain(column)))

@@ -28,13 +28,15 @@ import type { Unit } from "../query/QueryPool.ts"
 import * as Csv from "./Csv.ts"
 import type { CsvOptions } from "./Csv.ts"
 import type { Format } from "./Encoder.ts"
-import { Intake } from "./Intake.ts"
+import { fill } from "./Filling.ts"
 import * as Json from "./Json.ts"
-import * as SinkFile from "./SinkFile.ts"
+import type { ParquetOptions } from "./Parquet.ts"
+import * as Parquet from "./Parquet.ts"
 import { NoResult, SinkError } from "./SinkError.ts"
 
 export type { CsvOptions } from "./Csv.ts"
 export type { Column, Encoder, Format } from "./Encoder.ts"
+export type { ParquetOptions } from "./Parquet.ts"
 
 /**
  * CSV that PostgreSQL's own `COPY … FROM … (FORMAT csv, HEADER true)` reads equal values back from, unless the options
@@ -58,12 +60,21 @@ export const ndjson: Format = Json.ndjson
  */
 export const json: Format = Json.json
 
+/**
+ * Parquet, whose types are those of the database as far as it has them. Needs the package `hyparquet-writer`, which is
+ * loaded with the first file. Throws a `RangeError` for an option that is none.
+ *
+ * @since 0.1.0
+ */
+export const parquet: (options?: ParquetOptions) => Format = Parquet.make
+
 /** Of a path, by its ending. */
 const formats = new Map<string, Format>([
   ["csv", csv()],
   ["ndjson", ndjson],
   ["jsonl", ndjson],
-  ["json", json]
+  ["json", json],
+  ["parquet", parquet()]
 ])
 
 const formatOf = (path: string): Format => {
@@ -84,7 +95,7 @@ export interface File {
   readonly statement: (sql: SqlClient) => Query.Sql
   /** Where the file is to be, in a folder that is there. A file that is there is replaced. */
   readonly path: string
-  /** How the rows are written. Default: as the path's ending says: `.csv`, `.json`, `.ndjson` or `.jsonl`. */
+  /** How the rows are written. Default: as the path ends, `.csv`, `.json`, `.ndjson`, `.jsonl` or `.parquet`. */
   readonly format?: Format | undefined
 }
 
@@ -132,39 +143,10 @@ const written = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Written, SinkError | SqlError, FileSystem.FileSystem | Path.Path> {
   return yield* Effect.scoped(
     Effect.gen(function* () {
-      const target = yield* SinkFile.create(path)
-      const intake = new Intake()
-      const copy = Effect.tap(unit.copyRows(...Query.compiled(statement), intake), () =>
-        Effect.sync(() => intake.complete())
-      )
-      // What fails first interrupts the other: the statement is cancelled, or the file left.
-      const [rows] = yield* Effect.all([copy, write(intake, format, target, path)], { concurrency: "unbounded" })
-      if (rows !== intake.encoded) {
-        return yield* Effect.die(new Error(`Of ${rows} rows that came, ${intake.encoded} were encoded`))
-      }
-      yield* target.keep
-      return { path, rows, bytes: target.bytes() }
+      const filled = yield* fill(path, format, (receiver) => unit.copyRows(...Query.compiled(statement), receiver))
+      if (filled === undefined) return yield* new SinkError({ path, reason: new NoResult() })
+      yield* filled.keep
+      return { path, rows: filled.rows, bytes: filled.bytes }
     })
   )
-})
-
-const write = Effect.fnUntraced(function* (
-  intake: Intake,
-  format: Format,
-  target: SinkFile.SinkFile,
-  path: string
-): Effect.fn.Return<void, SinkError> {
-  const columns = yield* intake.header
-  if (columns === undefined) return yield* new SinkError({ path, reason: new NoResult() })
-  const encoding = Effect.gen(function* () {
-    intake.begin(yield* format.encoder(columns))
-    for (let chunks = yield* intake.next; chunks.length > 0; chunks = yield* intake.next) {
-      for (const chunk of chunks) {
-        yield* target.write(chunk)
-        intake.written(chunk.length)
-      }
-    }
-  })
-  // A format does not know where its rows go.
-  yield* Effect.mapError(encoding, ({ path: at = path, reason }) => new SinkError({ path: at, reason }))
 })

@@ -4,11 +4,9 @@
  * Read by another client (`pg`) from another socket, so that nothing of this package stands between the server and what
  * is tested.
  */
-import { Effect } from "effect"
-import type { Redacted } from "effect"
-import { Redacted as Redact } from "effect"
+import { Effect, Redacted } from "effect"
 import { Socket } from "node:net"
-import pg from "pg"
+import { Client } from "pg"
 import type { Column } from "../../src/sink/Encoder.ts"
 
 export interface ServerRows {
@@ -30,8 +28,8 @@ export const reader = (url: Redacted.Redacted) =>
   Effect.acquireRelease(
     Effect.promise(async () => {
       const socket = new Socket()
-      const client = new pg.Client({
-        connectionString: Redact.value(url),
+      const client = new Client({
+        connectionString: Redacted.value(url),
         stream: () => socket,
         application_name: "reader"
       })

@@ -13,6 +13,8 @@ const isWaiting = (word: string) => (backend: Pg.Backend) =>
 
 const write = (name: string) => `insert into seen (name) values ('${name}')`
 
+const isAtGate = ({ wait }: Pg.Backend) => wait === "Lock:advisory"
+
 layer(Pg.layer("FileRun"), { excludeTestServices: true })("a run of queries from files", (it) => {
   it.effect("gives each query a clean session, whatever the one before did to it", () =>
     Effect.gen(function* () {
@@ -72,15 +74,25 @@ layer(Pg.layer("FileRun"), { excludeTestServices: true })("a run of queries from
         begin; insert into written values ('rolled'); rollback;
         -- name: forgets
         begin; insert into written values ('forgotten'); savepoint a; rollback to a;
+        -- name: goes_back
+        begin; savepoint "and chain"; rollback work to savepoint "and chain" /* and on */;
+        -- name: goes_on
+        begin; commit and chain -- and on
+        ;
+        -- name: goes_no_further
+        begin; commit and no chain;
         -- name: vacuums
         vacuum written;`
       const each = yield* run(sql)
       assert.strictEqual(yield* written, "committed first")
       assert.match(each.stderr, /^fails_late failed: division by zero \(22012\) at <stdin>:3:\d+$/m)
-      // The one that forgets is warned, and nobody else.
-      assert.deepStrictEqual(each.stderr.match(/^.* WARNING: .*$/gm), [
-        "forgets WARNING: the query ended inside the transaction it began, which is rolled back. Add COMMIT or ROLLBACK"
-      ])
+      // Those that forget it are warned, and nobody else.
+      const leftOpen =
+        "WARNING: the query ended inside the transaction it began, which is rolled back. Add COMMIT or ROLLBACK"
+      assert.deepStrictEqual(
+        each.stderr.match(/^.* WARNING: .*$/gm),
+        ["forgets", "goes_back", "goes_on"].map((name) => `${name} ${leftOpen}`)
+      )
 
       yield* observer.rows("truncate written")
       const together = yield* runJson(
@@ -256,7 +268,6 @@ layer(Pg.layer("FileRun"), { excludeTestServices: true })("a run of queries from
         "-- partition: column=name parts=2\n-- retry: 1\n" +
         "select 'n' || id as name from account cross join (select pg_advisory_xact_lock_shared(4)) as gate"
       const running = yield* start(["run", "-", "--json"], { stdin: sql, env: { DATABASE_URL: url } })
-      const isAtGate = ({ wait }: Pg.Backend) => wait === "Lock:advisory"
       const { pid } = yield* observer.seen("the plan waits", isAtGate)
       yield* observer.terminate(pid)
       yield* observer.seen("it waits again", (backend) => isAtGate(backend) && backend.pid !== pid)

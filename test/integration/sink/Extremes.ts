@@ -247,9 +247,7 @@ const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
 export const identifier = (text: string): string => `"${text.replaceAll('"', '""')}"`
 
 /** The columns of the table, by the type that each one has. */
-export const columnsOf = (
-  types: ReadonlyArray<string>
-): ReadonlyArray<{ readonly name: string; readonly type: string }> =>
+const columnsOf = (types: ReadonlyArray<string>): ReadonlyArray<{ readonly name: string; readonly type: string }> =>
   types.map((type, index) => ({ name: oddNames[index] ?? `c ${type}`, type }))
 
 /**

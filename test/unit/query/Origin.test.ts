@@ -41,6 +41,19 @@ describe("the origin of a query", () => {
     assert.match(query?.origin ?? "", here(1))
   })
 
+  it("is that of the whole for its parts, of which any number leave room for others", () => {
+    const whole = Query.make("origin of parts", () => Effect.void)
+    const names = ["plan", ...Array.from({ length: 2_000 }, (_, index) => `${index + 1}/2000`)]
+    for (const part of names) {
+      const query = Query.make(`origin of parts [${part}]`, () => Effect.void)
+      assert.strictEqual(query.origin, whole.origin)
+    }
+    const later = Query.make("origin after parts", () => Effect.void)
+    assert.match(later.origin ?? "", here(1))
+    const other = Query.make("origin of an array[1]", () => Effect.void)
+    assert.match(other.origin ?? "", here(1))
+  })
+
   it.effect("stands in what it fails with, also where its rows are streamed", () =>
     Effect.gen(function* () {
       const { provide } = yield* ScriptedPool.make({ answer: () => Effect.succeed([{ n: "no number" }]) })
