@@ -51,7 +51,11 @@ layer(Pg.layer("Out"), { excludeTestServices: true })("a run with --out", (it) =
         assert.strictEqual(readFileSync(join(out, "none.csv"), "utf8"), "a\n")
         assert.strictEqual(readFileSync(join(out, "takes.csv"), "utf8"), "i\n2\n")
         assert.deepStrictEqual(
-          document.queries.map(({ command, rowCount, ...others }) => ({ command, rowCount, file: "file" in others && others.file })),
+          document.queries.map(({ command, rowCount, ...others }) => ({
+            command,
+            rowCount,
+            file: "file" in others && others.file
+          })),
           [
             { command: "SELECT 3", rowCount: 3, file: join(out, "daily/orders.csv") },
             { command: "SELECT 0", rowCount: 0, file: join(out, "none.csv") },
@@ -151,7 +155,10 @@ layer(Pg.layer("Out"), { excludeTestServices: true })("a run with --out", (it) =
         const sql = (i: number) => `-- name: late\n-- transaction\ninsert into late values (${i}) returning i;`
         const first = yield* run(sql(1), ["--out", out])
         assert.strictEqual(first.code, 0, first.stderr)
-        const second = yield* runJson("-- name: late\n-- transaction\ninsert into late values (1), (2) returning i;", ["--out", out])
+        const second = yield* runJson("-- name: late\n-- transaction\ninsert into late values (1), (2) returning i;", [
+          "--out",
+          out
+        ])
         assert.strictEqual(second.code, 1)
         assert.strictEqual(readFileSync(join(out, "late.csv"), "utf8"), "i\n1\n")
         assert.deepStrictEqual(filesIn(out), ["late.csv"])
@@ -165,6 +172,7 @@ layer(Pg.layer("Out"), { excludeTestServices: true })("a run with --out", (it) =
         const { observer } = yield* Pg.Pg
         const url = yield* databaseUrl
         yield* observer.rows("create table vanished (i int)")
+        yield* observer.rows("select pg_advisory_lock(77)")
         const running = yield* start(["run", "-", "--json", "--out", out], {
           env: { DATABASE_URL: url },
           stdin: `-- name: gone/a
@@ -182,7 +190,10 @@ layer(Pg.layer("Out"), { excludeTestServices: true })("a run with --out", (it) =
         const { code, stdout } = yield* running.ended
         const document = JSON.parse(stdout)
         assert.strictEqual(document.queries[0].error.reason, "NoFolder")
-        assert.match(document.queries[0].error.message, /^Cannot write .*gone\/a\.csv: there is no folder .*: create it first$/)
+        assert.match(
+          document.queries[0].error.message,
+          /^Cannot write .*gone\/a\.csv: there is no folder .*: create it first$/
+        )
         assert.strictEqual(document.queries[0].error.outcome, "partial")
         assert.strictEqual(yield* observer.value("select count(*)::int from vanished"), 1)
         assert.strictEqual(readFileSync(join(out, "b.csv"), "utf8"), "b\n2\n")
@@ -191,4 +202,3 @@ layer(Pg.layer("Out"), { excludeTestServices: true })("a run with --out", (it) =
     )
   )
 })
-
