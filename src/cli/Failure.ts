@@ -59,7 +59,11 @@ export const hintOf = (error: QueryError): string | undefined => {
  * @internal
  */
 export const outcomeOf = ({ report, result }: Finished): QueryError["outcome"] =>
-  report.error instanceof QueryError ? report.error.outcome : (result.outcome ?? "unknown")
+  report.error instanceof QueryError
+    ? report.error.outcome
+    : result.isComplete && report.error instanceof SinkError
+      ? "partial"
+      : (result.unit?.outcome ?? "unknown")
 
 /**
  * All of it, for programs.

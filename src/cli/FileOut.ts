@@ -147,13 +147,15 @@ export class Filing {
   fill<E, R>(
     copy: (receiver: RowReceiver) => Effect.Effect<number, E, R>
   ): Effect.Effect<Filled | undefined, E | SinkError, R> {
-    const { scope } = this
-    if (scope === undefined) return Effect.die(new Error("A file was filled outside of an attempt"))
-    return Effect.tap(Scopes.provide(this.out.fill(this.query, copy), scope), (filled) =>
-      Effect.sync(() => {
-        this.filled = filled
-      })
-    )
+    return Effect.suspend(() => {
+      const { scope } = this
+      if (scope === undefined) return Effect.die(new Error("A file was filled outside of an attempt"))
+      return Effect.tap(Scopes.provide(this.out.fill(this.query, copy), scope), (filled) =>
+        Effect.sync(() => {
+          this.filled = filled
+        })
+      )
+    })
   }
 
   private readonly keep = Effect.suspend(() => {

@@ -39,8 +39,12 @@ export interface FileResult {
   parts: number | undefined
   /** The file that its rows are in, once that is in its place. */
   file: OutFile | undefined
-  /** What is kept on the server of an attempt that failed, where its error does not say so. */
-  outcome: Unit["outcome"] | undefined
+  /** Whether that was written by a run before. */
+  isKept: boolean
+  /** The latest attempt. */
+  unit: Pick<Unit, "outcome"> | undefined
+  /** Whether all of its statements have run, in a transaction that commits then. */
+  isComplete: boolean
 }
 
 /**
@@ -70,7 +74,9 @@ export const nothing = (): Omit<FileResult, "query"> => ({
   statement: undefined,
   parts: undefined,
   file: undefined,
-  outcome: undefined
+  isKept: false,
+  unit: undefined,
+  isComplete: false
 })
 
 /** Whether a transaction of the file's own is open after a statement, by the server's word for what it did. */

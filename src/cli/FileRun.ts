@@ -18,7 +18,9 @@ import { inParts } from "./FileParts.ts"
 import type { FilePlan } from "./FilePlan.ts"
 import type { FileResult, Kept } from "./FileResult.ts"
 import { copyStatement, nothing, runStatement } from "./FileResult.ts"
-import { Filing, keeping, type Out } from "./FileOut.ts"
+import { Filing, keeping } from "./FileOut.ts"
+import { settled } from "./FileMember.ts"
+import type { OutRun } from "./OutRun.ts"
 import type { Defaults } from "./QueryOptions.ts"
 import { optionsOf } from "./QueryOptions.ts"
 import type { SqlStatement } from "./SqlSplitter.ts"
@@ -32,7 +34,7 @@ export interface Options extends Defaults, Kept, Pick<RunOptions, "queueTimeout"
   readonly order: Plan.Order
   readonly stopOnError: boolean
   /** Where the rows go. They are shown where it is `undefined`. */
-  readonly out?: Out | undefined
+  readonly out?: OutRun | undefined
 }
 
 const toQuery = (result: FileResult, options: Options, filing: Filing | undefined) => {
@@ -43,24 +45,22 @@ const toQuery = (result: FileResult, options: Options, filing: Filing | undefine
       Object.assign(result, nothing())
       const runOne = (statement: SqlStatement) =>
         filing?.isFor(statement) === true
-          ? Effect.tapError(copyStatement(unit, result, statement, filing), () =>
-              Effect.sync(() => {
-                result.outcome = unit.outcome
-              })
-            )
+          ? copyStatement(unit, result, statement, filing)
           : runStatement(sql, unit, result, statement, options)
-      const statements = Effect.forEach(result.query.statements, runOne, { discard: true })
+      result.unit = unit
+      const statements = Effect.andThen(
+        options.out?.starting(result.query) ?? Effect.void,
+        Effect.forEach(result.query.statements, runOne, { discard: true })
+      )
       if (how.mode === "transaction" || options.snapshot !== false) {
-        // For the case that its file cannot be kept, after its COMMIT.
         return Effect.map(statements, () => {
-          result.outcome = how.mode === "transaction" ? "partial" : unit.outcome
+          result.isComplete = how.mode === "transaction"
         })
       }
       return statements.pipe(
         Effect.map(() => {
           // What it wrote is rolled back for the session's next user, and nothing else would say so.
           if (result.inTransaction) unit.onNotice?.("WARNING", leftOpen)
-          result.outcome = unit.outcome
         }),
         Effect.ensuring(
           Effect.sync(() => {
@@ -107,7 +107,8 @@ export const run = Effect.fnUntraced(function* (
     const result = results[event.id]
     const report = collector.query(event.id)
     if (result === undefined || report === undefined) return
-    finished[event.id] = { result, report }
+    const one = (finished[event.id] = { result, report })
+    options.out?.ended(one)
     for (let next = finished[told]; next !== undefined; next = finished[told]) {
       told++
       teller.ended(next)
@@ -119,6 +120,12 @@ export const run = Effect.fnUntraced(function* (
   const filings = new Map<object, Filing>()
   const units = planned(
     results.map((result) => {
+      const standing = options.out?.standing(result.query)
+      if (standing?._tag === "Kept") {
+        Object.assign(result, { file: standing.file, rowCount: standing.rows, isKept: true })
+        return settled(result.query.name, Effect.void)
+      }
+      if (standing?._tag === "Refused") return settled(result.query.name, Effect.fail(standing.error))
       const filing = filingOf(result, options)
       const parts = inParts(result, options, filing)
       if (parts !== undefined) return parts
@@ -131,13 +138,14 @@ export const run = Effect.fnUntraced(function* (
   const mode = options.stopOnError ? "default" : "outcome"
   yield* QueryPool.all(units, { concurrency, deadline, queueTimeout, progressEvery, snapshot, mode, onEvent }).pipe(
     Effect.onExit((exit) =>
-      Effect.sync(() => {
+      Effect.suspend(() => {
         const all = finished.flatMap((one) => (one === undefined ? [] : [one]))
         teller.over(
           all,
           withBounds(collector.report(), plan),
           Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
         )
+        return options.out?.over(all) ?? Effect.void
       })
     ),
     Effect.mapError(() => new QueryFailed()),

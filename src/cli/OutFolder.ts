@@ -7,12 +7,6 @@
 import type { PlatformError } from "effect"
 import { Effect, FileSystem, Path, Predicate } from "effect"
 import { UsageError } from "./CliFailure.ts"
-import type { Out } from "./FileOut.ts"
-import { make, outPlan } from "./FileOut.ts"
-import type { Where } from "./OutFlags.ts"
-import { faultOfName, folded } from "./OutNames.ts"
-import type { FileQuery } from "./QueryFiles.ts"
-import type { Target } from "./TargetsFile.ts"
 import { toLine } from "./TextValue.ts"
 
 const whyUnusable: ReadonlyMap<unknown, string> = new Map([
@@ -38,36 +32,6 @@ export const unusable =
     new UsageError({
       message: `--out ${toLine(folder)} cannot be used: ${whyUnusable.get(codeOf(error)) ?? error.message}`
     })
-
-/**
- * Opens the files of a run, or of each of its targets: there in a folder by the target's name.
- *
- * @internal
- */
-export const outFolders = Effect.fnUntraced(function* (where: Where, queries: ReadonlyArray<FileQuery>) {
-  const plan = yield* outPlan(queries, where.format.extension)
-  const open = Effect.fnUntraced(function* (folder: string) {
-    yield* makeFolders(folder, plan.paths.values())
-    return yield* make({ ...where, folder }, plan)
-  })
-  const ofTargets = Effect.fnUntraced(function* (targets: ReadonlyArray<Target>, file: string) {
-    const path = yield* Path.Path
-    const named = new Map<string, string>()
-    for (const { name } of targets) {
-      const other = named.get(folded(name))
-      const fault = other === undefined ? faultOfName(name, "") : `its folder would be that of "${toLine(other)}"`
-      if (fault !== undefined) {
-        const message = `${toLine(file)}: target "${toLine(name)}" gives its name to no folder of --out: ${fault}. Rename it`
-        return yield* new UsageError({ message })
-      }
-      named.set(folded(name), name)
-    }
-    const outs = new Map<Target, Out>()
-    for (const target of targets) outs.set(target, yield* open(path.join(where.folder, target.name)))
-    return (target: Target) => outs.get(target)
-  })
-  return { ofRun: open(where.folder), ofTargets }
-})
 
 /** What `SinkFile` calls a file that is being written. */
 const isPartial = (name: string): boolean => /^\..+\.\d+-[0-9a-f]{6}\.partial$/.test(name)

@@ -47,6 +47,7 @@ export const filesTable = (all: ReadonlyArray<Finished>, screen: Screen): string
 const fileOf = ({ report, result }: Finished): string => {
   const why = report.because === undefined ? "" : ` because ${toLine(report.because)}`
   if (report.outcome !== "Succeeded") return report.outcome.toLowerCase() + why
+  if (result.isKept) return `kept: ${toLine(result.file?.path ?? "no file")}`
   return result.file === undefined ? `no file: ${result.command ?? "no rows"}` : toLine(result.file.path)
 }
 
@@ -57,5 +58,6 @@ const fileOf = ({ report, result }: Finished): string => {
  */
 export const fileDocument = ({ result }: Finished) => ({
   file: result.file?.path ?? null,
-  bytes: result.file?.bytes ?? null
+  bytes: result.file?.bytes ?? null,
+  kept: result.isKept
 })

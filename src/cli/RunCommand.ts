@@ -14,7 +14,7 @@ import { planOf } from "./FilePlan.ts"
 import type * as FileRun from "./FileRun.ts"
 import { ofProcess } from "./Output.ts"
 import { outFlags, whereOf } from "./OutFlags.ts"
-import { outFolders } from "./OutFolder.ts"
+import { outFolders } from "./OutFolders.ts"
 import { keptFor, outputFlags } from "./OutputFlags.ts"
 import { checkPlace, placeFlags } from "./PlaceFlags.ts"
 import { planFlags } from "./PlanFlags.ts"
@@ -58,7 +58,7 @@ export const runCommand = Command.make(
     const records = files.length === 0 ? undefined : recordings(filePlan, options, yield* Clock.Clock)
     const reported = <E, R>(run: Effect.Effect<void, E, R>) =>
       records === undefined ? run : Effect.onExit(run, () => writeReports(files, records.runs))
-    const outs = where === undefined ? undefined : yield* outFolders(where, filePlan.queries)
+    const outs = where === undefined ? undefined : yield* outFolders(where, filePlan.queries, how)
     if (Option.isSome(targets)) {
       const found = yield* readTargets(targets.value, process.env)
       const ofTargets = yield* outs?.ofTargets(found, targets.value) ?? Effect.undefined

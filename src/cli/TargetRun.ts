@@ -18,9 +18,9 @@ import type { QueryPool } from "../query/QueryPool.ts"
 import { QueryFailed } from "./CliFailure.ts"
 import { runOn } from "./DatabaseRun.ts"
 import * as Durations from "./Durations.ts"
-import type { Out } from "./FileOut.ts"
 import type { FilePlan } from "./FilePlan.ts"
 import * as FileRun from "./FileRun.ts"
+import type { OutRun } from "./OutRun.ts"
 import type { Target } from "./TargetsFile.ts"
 import type { Finished, Teller } from "./Teller.ts"
 
@@ -59,7 +59,7 @@ export interface Options extends FileRun.Options {
   /** How many queries run at once over all targets. Unlimited where it is `undefined`. */
   readonly total: number | undefined
   /** Where the rows of each target go. They are shown where it is `undefined`. */
-  readonly outOf?: ((target: Target) => Out | undefined) | undefined
+  readonly outOf?: ((target: Target) => OutRun | undefined) | undefined
 }
 
 type Pool = QueryPool["Service"]

@@ -172,6 +172,7 @@ layer(Pg.layer("Out"), { excludeTestServices: true })("a run with --out", (it) =
         const { observer } = yield* Pg.Pg
         const url = yield* databaseUrl
         yield* observer.rows("create table vanished (i int)")
+        yield* observer.rows("select pg_advisory_lock(77)")
         const running = yield* start(["run", "-", "--json", "--out", out], {
           env: { DATABASE_URL: url },
           stdin: `-- name: gone/a
