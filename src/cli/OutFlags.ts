@@ -49,6 +49,8 @@ export const outFlags = {
   )
 }
 
+const usage = (message: string) => new UsageError({ message })
+
 /**
  * Where the rows of a run go.
  *
@@ -70,7 +72,6 @@ export interface Where {
 export const whereOf = Effect.fnUntraced(function* (
   flags: Command.Command.Config.Infer<typeof outFlags>
 ): Effect.fn.Return<Where | undefined, UsageError> {
-  const usage = (message: string) => new UsageError({ message })
   const { guardFormulas, noHeader, resume } = flags
   const delimiter = Option.getOrUndefined(flags.delimiter)
   const marker = Option.getOrUndefined(flags.null)

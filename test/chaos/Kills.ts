@@ -40,7 +40,7 @@ const queries = [
   )
 ].join("\n")
 
-export interface KillsResult {
+interface KillsResult {
   readonly rounds: number
   readonly kills: number
   /** Runs that came to their end: the last of each round. */
@@ -146,7 +146,7 @@ export const run = Effect.fnUntraced(function* (
     { code, stderr, stdout }: { readonly code: number | null; readonly stderr: string; readonly stdout: string }
   ) {
     const fault = (message: string): void => void wrong.push(`round ${counts.rounds}: ${message}`)
-    if (code !== 0 && code !== 1) return fault(`the last run ended with ${code}: ${stderr}`)
+    if ((code !== 0 && code !== 1) || stdout === "") return fault(`the last run ended with ${code}: ${stderr}`)
     const times = yield* applied
     const files = filesOf(out)
     const all = documentOf(stdout).queries
