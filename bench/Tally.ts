@@ -20,6 +20,8 @@ export interface Tally {
 /** What is open, and the work of one round with it. */
 interface Opened {
   readonly work: Effect.Effect<Tally, unknown>
+  /** Looks at what the work left behind, once its time has been taken, and gives the tally of that. */
+  readonly check?: ((found: Tally) => Effect.Effect<Tally, unknown>) | undefined
 }
 
 export type Way = (server: Connection, count: number) => Effect.Effect<Opened, unknown, Scope.Scope>

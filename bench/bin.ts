@@ -10,6 +10,7 @@ import { save, writeReadme } from "./Results.ts"
 import type { Effort, Suite } from "./Suite.ts"
 import { cancel } from "./suites/cancel.ts"
 import { eventLoop } from "./suites/eventLoop.ts"
+import { exports } from "./suites/export.ts"
 import { lookups } from "./suites/lookups.ts"
 import { million } from "./suites/million.ts"
 import { rows } from "./suites/rows.ts"
@@ -19,7 +20,7 @@ import { targets } from "./suites/targets.ts"
 import { skew } from "./suites/skew.ts"
 import { terminalTable } from "./Table.ts"
 
-const suites: ReadonlyArray<Suite> = [lookups, million, rows, six, eventLoop, cancel, skew, partition, targets]
+const suites: ReadonlyArray<Suite> = [lookups, million, rows, six, eventLoop, cancel, skew, partition, targets, exports]
 
 class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { message: Schema.String }) {
   override readonly [Runtime.errorExitCode] = 2

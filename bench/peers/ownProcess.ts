@@ -28,7 +28,7 @@ export const SpentJson = Schema.fromJsonString(Spent)
 /** What a process of its own is asked to do. */
 export interface Task {
   readonly name: string
-  readonly kind: "lookups" | "rows"
+  readonly kind: "lookups" | "rows" | "export"
   readonly way: string
   readonly expected: Tally
   /** The most that V8 may use for objects that last; the young ones have an eighth of that. */

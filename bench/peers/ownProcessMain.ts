@@ -1,9 +1,10 @@
-/** `node ownProcessMain.ts lookups|rows way count`: goes the way once, and prints what it took as a line of JSON. */
+/** `node ownProcessMain.ts lookups|rows|export way count`: goes the way once, and prints what it took as a line of JSON. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Config, Console, Effect, Schema } from "effect"
 import { elapsedSeconds } from "../Job.ts"
 import { BenchError, failAs } from "../Suite.ts"
 import type { Way } from "../Tally.ts"
+import { exportWays } from "./exportWays.ts"
 import { lookupWays } from "./lookupWays.ts"
 import { SpentJson } from "./ownProcess.ts"
 import { rowWays } from "./rowWays.ts"
@@ -16,24 +17,24 @@ const server = Config.all({
   database: Config.String("PGDATABASE")
 })
 
-const ways: Readonly<Record<string, Readonly<Record<string, Way>>>> = { lookups: lookupWays, rows: rowWays }
+const ways: Readonly<Record<string, Readonly<Record<string, Way>>>> = {
+  lookups: lookupWays,
+  rows: rowWays,
+  export: exportWays
+}
 
 const [kind = "", name = "", count = ""] = process.argv.slice(2)
 
 const main = Effect.gen(function* () {
   const way = ways[kind]?.[name]
   if (way === undefined) return yield* new BenchError({ message: `Unknown: ${kind} ${name}` })
-  const { work } = yield* way(yield* server, Number(count))
+  const { check, work } = yield* way(yield* server, Number(count))
   const before = process.cpuUsage()
-  const [seconds, { rows, sum }] = yield* elapsedSeconds(work)
+  const [seconds, found] = yield* elapsedSeconds(work)
   const { system, user } = process.cpuUsage(before)
-  const spent = {
-    rows,
-    sum,
-    seconds,
-    cpuSeconds: (system + user) / 1e6,
-    peakBytes: process.resourceUsage().maxRSS * 1024
-  }
+  const peakBytes = process.resourceUsage().maxRSS * 1024
+  const { rows, sum } = check === undefined ? found : yield* check(found)
+  const spent = { rows, sum, seconds, cpuSeconds: (system + user) / 1e6, peakBytes }
   yield* Console.log(yield* Schema.encodeEffect(SpentJson)(spent))
 })
 

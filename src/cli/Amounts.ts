@@ -5,12 +5,13 @@
  */
 
 /** @internal */
-export const plural = (count: number, thing: string): string =>
-  `${count.toLocaleString("en")} ${thing}${count === 1 ? "" : "s"}`
+export const number = (count: number): string => count.toLocaleString("en")
 
 /** @internal */
-export const queryCount = (count: number): string =>
-  `${count.toLocaleString("en")} ${count === 1 ? "query" : "queries"}`
+export const plural = (count: number, thing: string): string => `${number(count)} ${thing}${count === 1 ? "" : "s"}`
+
+/** @internal */
+export const queryCount = (count: number): string => `${number(count)} ${count === 1 ? "query" : "queries"}`
 
 /**
  * As precise as a person needs it: 0.4 ms, 12 ms, 1.23 s, 75.0 s, 12 min 5 s.
@@ -25,6 +26,34 @@ export const duration = (millis: number): string => {
   if (millis < 119_950) return `${(millis / 1000).toFixed(1)} s`
   const seconds = Math.round(millis / 1000)
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`
+}
+
+/**
+ * A time that goes on, as precise as an eye can follow it: 0.3 s, 12.3 s, 3 min 12 s, 2 h 3 min.
+ *
+ * @internal
+ */
+export const elapsed = (millis: number): string => {
+  const tenths = Math.floor(millis / 100)
+  if (tenths < 600) return `${(tenths / 10).toFixed(1)} s`
+  const seconds = Math.floor(millis / 1000)
+  const minutes = Math.floor(seconds / 60)
+  return minutes < 60 ? `${minutes} min ${seconds % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`
+}
+
+/**
+ * A time that is guessed: 3 s, 40 s, 3 min, 2 h 10 min. Rounded up: nobody is sorry to be done before.
+ *
+ * @internal
+ */
+export const roughly = (millis: number): string => {
+  const seconds = Math.max(1, Math.ceil(millis / 1000))
+  if (seconds <= 10) return `${seconds} s`
+  if (seconds <= 55) return `${Math.ceil(seconds / 5) * 5} s`
+  const minutes = Math.ceil(seconds / 60)
+  if (minutes < 60) return `${minutes} min`
+  const tens = Math.ceil(minutes / 10) * 10
+  return tens % 60 === 0 ? `${tens / 60} h` : `${Math.floor(tens / 60)} h ${tens % 60} min`
 }
 
 /**

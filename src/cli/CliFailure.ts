@@ -46,7 +46,7 @@ export class QueryFailed extends Data.TaggedError("QueryFailed") {
 export const sayable = (message: string): string =>
   message
     .replace(/(?<!\bfile):\/\/(?!user:password@)\S*@/g, "://…@")
-    .replace(/\bpassword=[^\s&"]*/gi, "password=…")
+    .replace(/(password\s*=\s*)(?:'(?:[^'\\]|\\.)*'?|[^\s&"]*)/gi, "$1…")
     .split("\n")
     .map(toLine)
     .join("\n")

@@ -4,6 +4,7 @@
  * @internal
  */
 import { QueryError } from "../query/QueryError.ts"
+import { SinkError } from "../sink/SinkError.ts"
 import type { SqlPlace } from "./SqlPlace.ts"
 import { locate } from "./SqlPlace.ts"
 import type { Finished } from "./Teller.ts"
@@ -53,6 +54,18 @@ export const hintOf = (error: QueryError): string | undefined => {
 }
 
 /**
+ * What is kept on the server of a query that failed. What a defect leaves behind is not known.
+ *
+ * @internal
+ */
+export const outcomeOf = ({ report, result }: Finished): QueryError["outcome"] =>
+  report.error instanceof QueryError
+    ? report.error.outcome
+    : result.isComplete && report.error instanceof SinkError
+      ? "partial"
+      : (result.unit?.outcome ?? "unknown")
+
+/**
  * All of it, for programs.
  *
  * @internal
@@ -61,12 +74,12 @@ export const failureDocument = (finished: Finished) => {
   const { error } = finished.report
   const reason = error instanceof QueryError ? error.reason : undefined
   const place = placeOf(finished)
+  const ofFile = error instanceof SinkError ? error.reason : undefined
   return {
-    reason: reason?._tag ?? "Defect",
+    reason: reason?._tag ?? ofFile?._tag ?? "Defect",
     sqlState: (reason !== undefined && "sqlState" in reason ? reason.sqlState : undefined) ?? null,
     message: reason?.message ?? messageOf(error),
-    // What a defect leaves behind is not known.
-    outcome: error instanceof QueryError ? error.outcome : "unknown",
+    outcome: outcomeOf(finished),
     connection: error instanceof QueryError ? error.connection : null,
     line: place?.line ?? null,
     column: place?.column ?? null

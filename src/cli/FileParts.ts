@@ -4,6 +4,8 @@
  * - Its parts are a run of their own, as wide as the one around, because they have to see one moment: that of the run
  *   around, where it has one. It holds a slot of the run around; sessions are shared with all that runs there.
  * - It starts with what plans its parts, and ends with the last of them. Its rows come part after part.
+ * - Where its rows go to a file, all parts feed that one, and rows stand there as they come. A part is not tried again
+ *   then once it has given rows: these could not be taken back.
  * - What is said of a query in its header lines or by flags holds for each part, but for its timeout, which is that of
  *   the whole.
  *
@@ -17,11 +19,15 @@ import { forEachPart } from "../query/PartitionRun.ts"
 import * as Query from "../query/Query.ts"
 import { QueryError, TimedOut } from "../query/QueryError.ts"
 import type { CancelEnd, QueryEvent } from "../query/QueryEvent.ts"
-import type { Unit } from "../query/QueryPool.ts"
+import type { RowReceiver, Unit } from "../query/QueryPool.ts"
 import { QueryPool, QueryTypeId } from "../query/QueryPool.ts"
+import * as RetryPolicy from "../query/RetryPolicy.ts"
 import type { Life, Run } from "../query/Run.ts"
 import { told } from "../query/Run.ts"
+import type { SqlText } from "../query/Subquery.ts"
+import type { SinkError } from "../sink/SinkError.ts"
 import type { FileResult, Kept } from "./FileResult.ts"
+import type { Filing } from "./FileOut.ts"
 import { nothing, runStatement } from "./FileResult.ts"
 import type { Defaults } from "./QueryOptions.ts"
 import { optionsOf } from "./QueryOptions.ts"
@@ -32,19 +38,18 @@ import { sentOf } from "./SqlParameters.ts"
  *
  * @internal
  */
-export const inParts = (result: FileResult, options: Defaults & Kept) => {
+export const inParts = (result: FileResult, options: Defaults & Kept, filing?: Filing) => {
   const { name, settings, statements } = result.query
   const [statement] = statements
   const { partition } = settings
   if (partition === undefined || statement === undefined) return undefined
   const sent = sentOf(statement)
   const { retry, timeout } = optionsOf(settings, options)
-  const how = { mode: "readOnly", retry } as const
   const cut = Partition.byRange(
     { name, schema: Schema.Unknown, statement: () => ({ sql: sent.text, parameters: sent.parameters }) },
     partition
   )
-  const work = (run: Run, life: Life | undefined): Effect.Effect<void, QueryError, QueryPool> =>
+  const work = (run: Run, life: Life | undefined, receiver?: RowReceiver): Effect.Effect<void, QueryError, QueryPool> =>
     Effect.suspend(() => {
       Object.assign(result, nothing(), { statement })
       const whole = new Whole(life)
@@ -53,16 +58,19 @@ export const inParts = (result: FileResult, options: Defaults & Kept) => {
       const runPart = (part: Part, index: number) => {
         const own: FileResult = { query: result.query, ...nothing() }
         parts[index] = own
+        const into = receiver === undefined ? undefined : new Once(receiver)
+        const again = into === undefined || retry === undefined ? retry : into.retry(retry)
         return Query.make(
           part.name,
           (sql, unit) => {
             Object.assign(own, nothing())
             whole.runs(index, unit)
+            if (into !== undefined) return copyPart(unit, own, into, part.text)
             return Effect.map(runStatement(sql, unit, own, statement, options, part.text), () => {
               keepFirst(parts, options.maxRows)
             })
           },
-          how
+          { mode: "readOnly", retry: again }
         )
       }
       const onPlanned = (count: number) =>
@@ -77,18 +85,57 @@ export const inParts = (result: FileResult, options: Defaults & Kept) => {
         Effect.ensuring(Effect.sync(() => whole.over()))
       )
     })
+  const filed = (run: Run, life: Life | undefined): Effect.Effect<void, QueryError | SinkError, QueryPool> => {
+    if (filing === undefined) return work(run, life)
+    const filled = filing.fill((receiver) => Effect.map(work(run, life, receiver), () => result.rowCount))
+    return Effect.asVoid(filing.attempt(filled))
+  }
   const member = {
     name,
     options: {},
-    [QueryTypeId]: (pool: QueryPool["Service"], run: Run, holdsSlot: boolean): Effect.Effect<void, QueryError> => {
+    [QueryTypeId]: (
+      pool: QueryPool["Service"],
+      run: Run,
+      holdsSlot: boolean
+    ): Effect.Effect<void, QueryError | SinkError> => {
       // By the value that the run announced.
-      const whole = told(run, query, (life) => Effect.provideService(work(run, life), QueryPool, sharing(run, pool)))
+      const whole = told(run, query, (life) => Effect.provideService(filed(run, life), QueryPool, sharing(run, pool)))
       return holdsSlot ? whole : withSlot(run.slots, whole)
     }
   }
   // Only a run can run it, which knows it for a query by the key.
   const query = Object.assign(Effect.die(new Error(`Query "${name}" was run outside of a run`)), member)
   return query
+}
+
+const copyPart = (unit: Unit, own: FileResult, into: RowReceiver, { parameters, text }: SqlText) =>
+  Effect.map(unit.copyRows(text, parameters, into), (rows) => {
+    own.columns = unit.columns
+    own.rowCount = rows
+  })
+
+/** Rows of a part, which are given once. */
+class Once implements RowReceiver {
+  private readonly receiver: RowReceiver
+  private hasGiven = false
+
+  constructor(receiver: RowReceiver) {
+    this.receiver = receiver
+  }
+
+  columns(...described: Parameters<RowReceiver["columns"]>): void {
+    this.receiver.columns(...described)
+  }
+
+  rows(...given: Parameters<RowReceiver["rows"]>): void {
+    this.hasGiven = true
+    this.receiver.rows(...given)
+  }
+
+  /** The same policy for as long as there is nothing to be taken back. */
+  retry({ matches, schedule }: RetryPolicy.RetryPolicy<QueryError>): RetryPolicy.RetryPolicy<QueryError> {
+    return RetryPolicy.make({ on: (error: QueryError) => !this.hasGiven && matches(error), schedule })
+  }
 }
 
 /** For a run inside of another: it sees the moment of that one, where that has one. */
@@ -129,6 +176,7 @@ class Whole {
       this.onNotice?.("WARNING", `${name} is tried again: attempt ${attempt} failed, ${message}`)
     }
     if (event._tag === "CancelEnded" && isWorse(event, this.cancelEnd)) this.cancelEnd = event
+    if ("id" in event && event._tag !== "OfPart") this.life?.ofPart(event)
   }
 
   gave(result: FileResult, parts: ReadonlyArray<FileResult>): void {

@@ -9,7 +9,7 @@ import { Effect } from "effect"
 import * as Plan from "../query/Plan.ts"
 import { UsageError } from "./CliFailure.ts"
 import type { FileQuery } from "./QueryFiles.ts"
-import { toLine } from "./TextValue.ts"
+import { listed, toLine } from "./TextValue.ts"
 
 /**
  * Queries in the order of their files, and their plan.
@@ -20,14 +20,6 @@ export interface FilePlan {
   readonly queries: ReadonlyArray<FileQuery>
   /** Durations are in milliseconds. */
   readonly plan: Plan.Plan
-}
-
-/** Named in a message; more are counted. */
-const mostNames = 10
-
-const listed = (names: ReadonlyArray<string>): string => {
-  const others = names.length - mostNames
-  return names.slice(0, mostNames).map(toLine).join(", ") + (others > 0 ? ` and ${others} more` : "")
 }
 
 const usage = (message: string) => new UsageError({ message })

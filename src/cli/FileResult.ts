@@ -7,6 +7,7 @@ import { Effect, Stream } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { Unit } from "../query/QueryPool.ts"
 import type { SqlText } from "../query/Subquery.ts"
+import type { Filing, OutFile } from "./FileOut.ts"
 import type { FileQuery } from "./QueryFiles.ts"
 import { sentOf } from "./SqlParameters.ts"
 import type { SqlStatement } from "./SqlSplitter.ts"
@@ -36,6 +37,14 @@ export interface FileResult {
   statement: SqlStatement | undefined
   /** In how many parts it is run, once that is known; `undefined` where it is not cut. */
   parts: number | undefined
+  /** The file that its rows are in, once that is in its place. */
+  file: OutFile | undefined
+  /** Whether that was written by a run before. */
+  isKept: boolean
+  /** The latest attempt. */
+  unit: Pick<Unit, "outcome"> | undefined
+  /** Whether all of its statements have run, in a transaction that commits then. */
+  isComplete: boolean
 }
 
 /**
@@ -63,15 +72,22 @@ export const nothing = (): Omit<FileResult, "query"> => ({
   inTransaction: false,
   command: undefined,
   statement: undefined,
-  parts: undefined
+  parts: undefined,
+  file: undefined,
+  isKept: false,
+  unit: undefined,
+  isComplete: false
 })
 
 /** Whether a transaction of the file's own is open after a statement, by the server's word for what it did. */
 const isOpenAfter = (wasOpen: boolean, { text }: SqlStatement, command: string | undefined): boolean => {
   if (command === "BEGIN" || command === "START TRANSACTION") return true
   if (command !== "COMMIT" && command !== "ROLLBACK" && command !== "PREPARE TRANSACTION") return wasOpen
-  return wasOpen && /\b(?:to\s+(?:savepoint\s+)?\S+|and\s+chain)\s*$/i.test(text)
+  return wasOpen && goesOn.test(text.replaceAll(/\/\*[^]*?\*\//g, " "))
 }
+
+/** Back to a savepoint, or with a transaction after the one that has ended (manual, "ROLLBACK TO", "COMMIT"). */
+const goesOn = /^\s*(?:commit|end|rollback|abort)(?:\s+(?:work|transaction))?\s+(?:to|and\s+chain)\b/i
 
 /**
  * Streams, so that a result of any size takes no more memory than what is shown of it. What is sent is the statement as
@@ -110,6 +126,31 @@ export const runStatement = (
         result.resultSets++
       })
     )
+  })
+
+/**
+ * As `runStatement`, for a statement whose rows go to a file.
+ *
+ * @internal
+ */
+export const copyStatement = (
+  unit: Unit,
+  result: FileResult,
+  statement: SqlStatement,
+  filing: Filing,
+  { parameters, text }: SqlText = sentOf(statement)
+) =>
+  Effect.suspend(() => {
+    result.statement = statement
+    const copied = filing.fill((receiver) => unit.copyRows(text, parameters, receiver))
+    return Effect.map(copied, (filled) => {
+      result.command = unit.command
+      result.inTransaction = isOpenAfter(result.inTransaction, statement, unit.command)
+      if (filled === undefined) return
+      result.columns = unit.columns
+      result.rowCount = filled.rows
+      result.resultSets++
+    })
   })
 
 const keepOf = (row: Row, keep: Kept["keep"]): Row => {

@@ -5,8 +5,10 @@
  */
 import { Cause, Effect, Exit } from "effect"
 import type { QueryEvent } from "../query/QueryEvent.ts"
+import { recall } from "../query/Learning.ts"
+import { orderOf } from "../query/Makespan.ts"
 import { planned } from "../query/Members.ts"
-import * as Plan from "../query/Plan.ts"
+import type * as Plan from "../query/Plan.ts"
 import * as Query from "../query/Query.ts"
 import type { RunOptions } from "../query/QueryPool.ts"
 import * as QueryPool from "../query/QueryPool.ts"
@@ -15,7 +17,10 @@ import { QueryFailed } from "./CliFailure.ts"
 import { inParts } from "./FileParts.ts"
 import type { FilePlan } from "./FilePlan.ts"
 import type { FileResult, Kept } from "./FileResult.ts"
-import { nothing, runStatement } from "./FileResult.ts"
+import { copyStatement, nothing, runStatement } from "./FileResult.ts"
+import { Filing, keeping } from "./FileOut.ts"
+import { settled } from "./FileMember.ts"
+import type { OutRun } from "./OutRun.ts"
 import type { Defaults } from "./QueryOptions.ts"
 import { optionsOf } from "./QueryOptions.ts"
 import type { SqlStatement } from "./SqlSplitter.ts"
@@ -24,21 +29,34 @@ import type { Finished, RunReport, Teller } from "./Teller.ts"
 const leftOpen = "the query ended inside the transaction it began, which is rolled back. Add COMMIT or ROLLBACK"
 
 /** @internal */
-export interface Options extends Defaults, Kept, Pick<RunOptions, "queueTimeout" | "deadline"> {
+export interface Options extends Defaults, Kept, Pick<RunOptions, "queueTimeout" | "deadline" | "progressEvery"> {
   readonly concurrency: number
   readonly order: Plan.Order
   readonly stopOnError: boolean
+  /** Where the rows go. They are shown where it is `undefined`. */
+  readonly out?: OutRun | undefined
 }
 
-const toQuery = (result: FileResult, options: Options) => {
+const toQuery = (result: FileResult, options: Options, filing: Filing | undefined) => {
   const how = optionsOf(result.query.settings, options)
   return Query.make(
     result.query.name,
     (sql, unit) => {
       Object.assign(result, nothing())
-      const runOne = (statement: SqlStatement) => runStatement(sql, unit, result, statement, options)
-      const statements = Effect.forEach(result.query.statements, runOne, { discard: true })
-      if (how.mode === "transaction" || options.snapshot !== false) return statements
+      const runOne = (statement: SqlStatement) =>
+        filing?.isFor(statement) === true
+          ? copyStatement(unit, result, statement, filing)
+          : runStatement(sql, unit, result, statement, options)
+      result.unit = unit
+      const statements = Effect.andThen(
+        options.out?.starting(result.query) ?? Effect.void,
+        Effect.forEach(result.query.statements, runOne, { discard: true })
+      )
+      if (how.mode === "transaction" || options.snapshot !== false) {
+        return Effect.map(statements, () => {
+          result.isComplete = how.mode === "transaction"
+        })
+      }
       return statements.pipe(
         Effect.map(() => {
           // What it wrote is rolled back for the session's next user, and nothing else would say so.
@@ -56,18 +74,17 @@ const toQuery = (result: FileResult, options: Options) => {
   )
 }
 
-const withCriticalPath = (report: Report.Report, plan: Plan.Plan): RunReport => {
-  const ran = new Map(report.queries.map(({ id, ranMillis }) => [id, ranMillis]))
-  const durations = plan.nodes.map(({ index }) => ran.get(index) ?? 0)
-  const path = Plan.criticalPath(plan, durations)
-  const { binding, duration: lowerBoundMillis } = Plan.lowerBound({
-    durations,
-    workers: report.concurrency,
-    criticalPath: path.duration
-  })
-  const efficiency = report.makespanMillis === 0 ? 1 : lowerBoundMillis / report.makespanMillis
-  return { ...report, lowerBoundMillis, binding, efficiency, criticalPath: path.names }
-}
+const filingOf = (result: FileResult, { out }: Options): Filing | undefined =>
+  out === undefined
+    ? undefined
+    : new Filing(out, result.query, (file) => {
+        result.file = file
+      })
+
+const withBounds = (report: Report.Report, plan: Plan.Plan): RunReport => ({
+  ...report,
+  ...Report.bounds(report, report.concurrency, plan)
+})
 
 /**
  * Runs the queries. Fails with `QueryFailed` when any of them did not succeed.
@@ -90,31 +107,49 @@ export const run = Effect.fnUntraced(function* (
     const result = results[event.id]
     const report = collector.query(event.id)
     if (result === undefined || report === undefined) return
-    finished[event.id] = { result, report }
+    const one = (finished[event.id] = { result, report })
+    options.out?.ended(one)
     for (let next = finished[told]; next !== undefined; next = finished[told]) {
       told++
       teller.ended(next)
       next.result.rows = []
     }
   }
-  const { concurrency, deadline, order, queueTimeout, snapshot } = options
+  const { concurrency, deadline, order, progressEvery, queueTimeout, snapshot } = options
+  teller.begins?.({ plan, order, expected: yield* recall })
+  const filings = new Map<object, Filing>()
   const units = planned(
-    results.map((result) => inParts(result, options) ?? toQuery(result, options)),
-    { needs: plan.needs, order: Plan.orderOf(plan, order) }
+    results.map((result) => {
+      const standing = options.out?.standing(result.query)
+      if (standing?._tag === "Kept") {
+        Object.assign(result, { file: standing.file, rowCount: standing.rows, isKept: true })
+        return settled(result.query.name, Effect.void)
+      }
+      if (standing?._tag === "Refused") return settled(result.query.name, Effect.fail(standing.error))
+      const filing = filingOf(result, options)
+      const parts = inParts(result, options, filing)
+      if (parts !== undefined) return parts
+      const query = toQuery(result, options, filing)
+      if (filing !== undefined) filings.set(query, filing)
+      return query
+    }),
+    { needs: plan.needs, order: orderOf(plan, order) }
   )
   const mode = options.stopOnError ? "default" : "outcome"
-  yield* QueryPool.all(units, { concurrency, deadline, queueTimeout, snapshot, mode, onEvent }).pipe(
+  yield* QueryPool.all(units, { concurrency, deadline, queueTimeout, progressEvery, snapshot, mode, onEvent }).pipe(
     Effect.onExit((exit) =>
-      Effect.sync(() => {
+      Effect.suspend(() => {
         const all = finished.flatMap((one) => (one === undefined ? [] : [one]))
         teller.over(
           all,
-          withCriticalPath(collector.report(), plan),
+          withBounds(collector.report(), plan),
           Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
         )
+        return options.out?.over(all) ?? Effect.void
       })
     ),
-    Effect.mapError(() => new QueryFailed())
+    Effect.mapError(() => new QueryFailed()),
+    Effect.updateService(QueryPool.QueryPool, (pool) => keeping(pool, filings))
   )
   if (finished.some((one) => one?.report.outcome !== "Succeeded")) return yield* new QueryFailed()
 })
@@ -142,5 +177,5 @@ export const tellSkipped = (
     return ofQuery === undefined ? [] : [{ result: { query, ...nothing() }, report: ofQuery }]
   })
   for (const one of all) teller.ended(one)
-  teller.over(all, withCriticalPath(report, plan), interrupted)
+  teller.over(all, withBounds(report, plan), interrupted)
 }

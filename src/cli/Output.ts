@@ -5,6 +5,7 @@
  * @internal
  */
 import { Console, Effect } from "effect"
+import { above } from "./LiveLines.ts"
 import { stderrScreen, stdoutScreen } from "./Screens.ts"
 import type { Screen } from "./Table.ts"
 
@@ -21,6 +22,8 @@ export interface Output {
   readonly stderr: Screen
   /** Said before the names of queries on standard error, where a run is one of many. */
   readonly target?: string | undefined
+  /** Whether rows go to files, so that none are shown. */
+  readonly toFiles?: boolean | undefined
 }
 
 /**
@@ -30,7 +33,7 @@ export interface Output {
  */
 export const ofProcess: Effect.Effect<Output> = Effect.map(Console.Console, (console) => ({
   console,
-  write: (text) => void process.stdout.write(text),
+  write: (text) => void above(() => process.stdout.write(text)),
   stdout: stdoutScreen(),
   stderr: stderrScreen()
 }))

@@ -17,7 +17,7 @@ const defaultMaxRows = { table: 20, json: 1000 }
 /** @internal */
 export const outputFlags = {
   maxRows: integer("max-rows", 0).pipe(
-    Flag.withDescription("Rows shown per query (default 20, or 1000 with --json)"),
+    Flag.withDescription("Rows per query (default 20, with --json 1000)"),
     Flag.optional
   ),
   json: Flag.Boolean("json").pipe(Flag.withDescription("Print one JSON document"), Flag.withDefault(false)),
@@ -25,6 +25,11 @@ export const outputFlags = {
     Flag.withAlias("q"),
     Flag.withDescription("Print nothing but failures"),
     Flag.withDefault(false)
+  ),
+  report: Flag.String("report").pipe(
+    Flag.withMetavar("file"),
+    Flag.withDescription("A report: .html, .svg or .json (repeat for more)"),
+    Flag.atLeast(0)
   )
 }
 

@@ -34,7 +34,8 @@ const description = `${summary}
   take from there, and its place in the order in which they would start.
 
   A header line \`-- needs: a, b\` under a query's name, or at the top of a file
-  for all of its queries, names queries of any of the files.`
+  for all of its queries, names queries of any of the files. --select chooses
+  queries by their names or tags, and may be given again for more.`
 
 /** @internal */
 export const planCommand = Command.make(

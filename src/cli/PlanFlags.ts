@@ -9,12 +9,12 @@ import { integer } from "./IntegerFlag.ts"
 /** @internal */
 export const planFlags = {
   paths: Argument.String("paths").pipe(
-    Argument.withDescription(".sql files, folders of them, or - for standard input"),
+    Argument.withDescription(".sql files and folders, or - for standard input"),
     Argument.variadic()
   ),
   select: Flag.String("select").pipe(
     Flag.withMetavar("pattern"),
-    Flag.withDescription("Only these and what they need: daily/*, tag:key=value (repeat for more)"),
+    Flag.withDescription("These and their needs: daily/*, tag:key=value"),
     Flag.atLeast(0)
   ),
   order: Flag.Literals("order", ["given", "longest-first"]).pipe(

@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import { boundOfPlan } from "../query/Makespan.ts"
 import * as Plan from "../query/Plan.ts"
 import { duration, queryCount, seconds } from "./Amounts.ts"
 import type { FilePlan } from "./FilePlan.ts"
@@ -53,12 +54,7 @@ export const factsOf = ({ plan, queries }: FilePlan, concurrency: number, order:
   const unit = plan.nodes.some(({ expected }) => expected !== undefined) ? "seconds" : "queries"
   const lengthOf = unit === "seconds" ? seconds : (count: number) => count
   const schedule = Plan.schedule(plan, { workers: concurrency, order })
-  const path = Plan.criticalPath(plan)
-  const bound = Plan.lowerBound({
-    durations: plan.nodes.map((node) => node.duration),
-    workers: concurrency,
-    criticalPath: path.duration
-  })
+  const bound = boundOfPlan(plan, concurrency)
   const starts = new Map(schedule.starts.map(({ at, name }, index) => [name, { at, place: index + 1 }]))
   return {
     concurrency,
@@ -67,7 +63,7 @@ export const factsOf = ({ plan, queries }: FilePlan, concurrency: number, order:
     makespan: lengthOf(schedule.makespan),
     lowerBound: lengthOf(bound.duration),
     binding: bound.binding,
-    criticalPath: path.names,
+    criticalPath: bound.criticalPath,
     queries: queries
       .flatMap(({ file, line, name, settings }, index): ReadonlyArray<QueryFacts> => {
         const node = plan.nodes[index]

@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import { Effect, Option } from "effect"
+import { Clock, Effect, Option } from "effect"
 import { Command } from "effect/cli"
 import { EmbeddedPostgres } from "../embedded/EmbeddedPostgres.ts"
 import { UsageError } from "./CliFailure.ts"
@@ -13,15 +13,20 @@ import { runOn } from "./DatabaseRun.ts"
 import { planOf } from "./FilePlan.ts"
 import type * as FileRun from "./FileRun.ts"
 import { ofProcess } from "./Output.ts"
+import { outFlags, whereOf } from "./OutFlags.ts"
+import { outFolders } from "./OutFolders.ts"
 import { keptFor, outputFlags } from "./OutputFlags.ts"
 import { checkPlace, placeFlags } from "./PlaceFlags.ts"
 import { planFlags } from "./PlanFlags.ts"
 import type { FileQuery } from "./QueryFiles.ts"
 import { readQueries } from "./QueryFiles.ts"
 import { checkModes } from "./QueryOptions.ts"
+import { recordings } from "./report/Recording.ts"
+import { reportFiles, writeReports } from "./report/ReportFiles.ts"
 import { runFlags, runOptions } from "./RunFlags.ts"
 import { description, examples, summary } from "./RunHelp.ts"
 import { forPeople, forPrograms } from "./RunOutput.ts"
+import * as RunProgress from "./RunProgress.ts"
 import { readValues, withParameters } from "./SqlParameters.ts"
 import { targetsForPeople, targetsForPrograms } from "./TargetOutput.ts"
 import * as TargetRun from "./TargetRun.ts"
@@ -32,7 +37,7 @@ import { follow } from "./UnderWay.ts"
 /** @internal */
 export const runCommand = Command.make(
   "run",
-  { ...planFlags, ...placeFlags, ...runFlags, ...outputFlags },
+  { ...planFlags, ...placeFlags, ...runFlags, ...outputFlags, ...outFlags },
   Effect.fnUntraced(function* (input) {
     const { embedded, json, quiet, targets, total, url } = input
     yield* checkPlace(input)
@@ -41,23 +46,44 @@ export const runCommand = Command.make(
     const queries = yield* withParameters(selected.queries, yield* readValues(input.param))
     const filePlan = { ...selected, queries }
     yield* checkModes(filePlan.queries, how)
-    const output = yield* ofProcess
+    const files = yield* reportFiles(input.report)
+    const where = yield* whereOf(input)
+    const output = { ...(yield* ofProcess), toFiles: where !== undefined }
     const options: FileRun.Options = {
       ...how,
       ...keptFor(input, output),
       concurrency: Math.min(input.concurrency, atOnce(filePlan.queries)),
       order: input.order
     }
+    const records = files.length === 0 ? undefined : recordings(filePlan, options, yield* Clock.Clock)
+    const reported = <E, R>(run: Effect.Effect<void, E, R>) =>
+      records === undefined ? run : Effect.onExit(run, () => writeReports(files, records.runs))
+    const outs = where === undefined ? undefined : yield* outFolders(where, filePlan.queries, how)
     if (Option.isSome(targets)) {
-      const teller = followed((json ? targetsForPrograms : targetsForPeople)(output, quiet))
       const found = yield* readTargets(targets.value, process.env)
-      return yield* TargetRun.run(found, filePlan, { ...options, total: Option.getOrUndefined(total) }, teller)
+      const ofTargets = yield* outs?.ofTargets(found, targets.value) ?? Effect.undefined
+      const ofAll = { ...options, total: Option.getOrUndefined(total), outOf: ofTargets }
+      const shape = { targets: found.length, queries: queries.length, total: ofAll.total }
+      const progress = yield* RunProgress.make(input, output, shape)
+      const told = followed((json ? targetsForPrograms : targetsForPeople)(output, quiet), progress)
+      const teller = records === undefined ? told : records.ofTargets(told, found)
+      const { progressEvery } = progress
+      return yield* reported(TargetRun.run(found, filePlan, { ...ofAll, progressEvery }, teller))
     }
-    const teller = tellAll({ happened: follow() }, (json ? forPrograms : forPeople)(output, quiet))
-    const run = (database: Database) =>
-      Effect.catchTag(runOn(database, filePlan, options, teller), "Unreachable", ({ message }) =>
-        Effect.fail(new UsageError({ message }))
+    const out = yield* outs?.ofRun ?? Effect.undefined
+    const progress = yield* RunProgress.make(input, output, undefined)
+    const { progressEvery } = progress
+    const tellers = [progress.run, { happened: follow() }, (json ? forPrograms : forPeople)(output, quiet)]
+    const run = (database: Database) => {
+      const teller = tellAll(...tellers, records?.ofDatabase(database) ?? {})
+      return reported(
+        Effect.catchTag(
+          runOn(database, filePlan, { ...options, out, progressEvery }, teller),
+          "Unreachable",
+          ({ message }) => Effect.fail(new UsageError({ message }))
+        )
       )
+    }
     if (embedded) {
       return yield* Effect.flatMap(EmbeddedPostgres, (server) =>
         run({ config: { url: server.url }, label: "the embedded PostgreSQL" })
@@ -67,18 +93,21 @@ export const runCommand = Command.make(
       )
     }
     return yield* run(yield* findDatabase(Option.getOrUndefined(url), process.env))
-  })
+  }, Effect.scoped)
 ).pipe(Command.withDescription(description), Command.withShortDescription(summary), Command.withExamples(examples))
 
 /** How many queries and parts of queries there are to run at once. */
 const atOnce = (queries: ReadonlyArray<FileQuery>): number =>
   queries.reduce((sum, { settings }) => sum + (settings.partition?.parts ?? 1), 0)
 
-/** Has what runs be known to whoever leaves before it has ended. */
-const followed = (teller: TargetRun.TargetsTeller): TargetRun.TargetsTeller => ({
-  ...teller,
+/** Shows how far they are, and has what runs be known to whoever leaves before it has ended. */
+const followed = (teller: TargetRun.TargetsTeller, progress: RunProgress.RunProgress): TargetRun.TargetsTeller => ({
   begun: (name) => {
     const told = teller.begun(name)
-    return { ...told, ...tellAll({ happened: follow(name) }, told) }
+    return { ...told, ...tellAll(progress.target(name), { happened: follow(name) }, told) }
+  },
+  over: (...how) => {
+    progress.over()
+    teller.over(...how)
   }
 })

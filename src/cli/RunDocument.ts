@@ -6,6 +6,7 @@
  */
 import { seconds } from "./Amounts.ts"
 import { failureDocument } from "./Failure.ts"
+import { fileDocument } from "./OutTables.ts"
 import type { Output } from "./Output.ts"
 import type { Finished, Teller } from "./Teller.ts"
 import { toJson } from "./TextValue.ts"
@@ -16,7 +17,7 @@ import { toJson } from "./TextValue.ts"
  * @internal
  */
 export const document = (
-  { write }: Output,
+  { toFiles = false, write }: Output,
   head: () => Readonly<Record<string, unknown>> = () => ({})
 ): Pick<Teller, "ended" | "over"> => {
   let isBegun = false
@@ -31,7 +32,7 @@ export const document = (
     ended: (finished) => {
       if (isBegun) write(",")
       else begin()
-      writeQuery(finished, write)
+      writeQuery(finished, write, toFiles)
     },
     over: (_all, report) => {
       if (!isBegun) begin()
@@ -48,18 +49,22 @@ export const document = (
   }
 }
 
-const writeQuery = (finished: Finished, write: Output["write"]): void => {
+const writeQuery = (finished: Finished, write: Output["write"], toFiles: boolean): void => {
   const { report, result } = finished
   const { columns = [], command = null, rowCount, rows } = result
   const parts = result.parts === undefined ? {} : { parts: result.parts }
   const head = { name: report.name, outcome: report.outcome.toLowerCase(), command, ...parts, rowCount }
   const tail = {
-    truncated: rowCount > rows.length,
+    ...(toFiles ? {} : { truncated: rowCount > rows.length }),
     ...(report.outcome === "Failed" ? { error: failureDocument(finished) } : {}),
     ...(report.because === undefined ? {} : { because: report.because }),
     waitedSeconds: seconds(report.waitedMillis),
     ranSeconds: seconds(report.ranMillis),
     attempts: report.attempts
+  }
+  if (toFiles) {
+    write(`\n    {${fieldsOf({ ...head, ...fileDocument(finished), ...tail })}\n    }`)
+    return
   }
   write(`\n    {${fieldsOf(head)},\n      "rows": [`)
   // A row at a time: all rows in one text can be longer than a string can be.

@@ -16,7 +16,7 @@ import type { Defaults } from "./QueryOptions.ts"
 export const runFlags = {
   param: Flag.String("param").pipe(
     Flag.withMetavar("name=value"),
-    Flag.withDescription("The value of :name in the queries (repeat for more)"),
+    Flag.withDescription("Value of :name in queries (repeat for more)"),
     Flag.atLeast(0)
   ),
   onError: Flag.Literals("on-error", ["continue", "stop"]).pipe(
@@ -44,7 +44,7 @@ export const runFlags = {
     Flag.optional
   ),
   queueTimeout: durationFlag("queue-timeout").pipe(
-    Flag.withDescription("Time for a query to wait for its turn, and what it needs"),
+    Flag.withDescription("Time for a query to wait for its turn and needs"),
     Flag.optional
   ),
   deadline: durationFlag("deadline").pipe(Flag.withDescription("Time for all queries together"), Flag.optional),

@@ -28,6 +28,9 @@ export const description = `${summary}
   There, a comment that begins with one lower-case word and a colon is a header,
   and an unknown one is refused. Every other comment is prose.
 
+  --select chooses queries by their names or tags, and may be given again for
+  more. What those need is run, too.
+
   :name in a query is a parameter: --param name=value binds its value, of which
   the server finds out the type. It is never part of the SQL.
 
@@ -47,6 +50,13 @@ export const description = `${summary}
   queries over all of them, and how many targets are under way. A target that
   hangs keeps up to --concurrency of it until its queries time out, so give a
   --timeout, too.
+
+  --report out.html writes a page that shows when each query waited and ran, on
+  which worker, and what bounded the run; out.svg a picture of it, out.json all
+  of it as data. They have the SQL of the files in them.
+
+  On a terminal, what runs is shown at its bottom. Elsewhere standard error has
+  a line every 30 seconds, and with --quiet nothing.
 
   Exit code: 0 all succeeded, 1 some query failed or was skipped, 2 nothing was
   run, 130 interrupted. A first Ctrl-C cancels on the server, a second leaves at

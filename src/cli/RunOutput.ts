@@ -6,6 +6,7 @@
  */
 import type { Output } from "./Output.ts"
 import { asides } from "./RunAsides.ts"
+import { outTable } from "./OutTables.ts"
 import { document } from "./RunDocument.ts"
 import { tables } from "./RunTables.ts"
 import type { Teller } from "./Teller.ts"
@@ -17,7 +18,7 @@ import { tellAll } from "./Teller.ts"
  * @internal
  */
 export const forPeople = (output: Output, quiet: boolean): Teller =>
-  tellAll(asides(output, { quiet, failures: true }), quiet ? {} : tables(output))
+  tellAll(asides(output, { quiet, failures: true }), quiet ? {} : output.toFiles ? outTable(output) : tables(output))
 
 /**
  * Tells programs: of failures in the document, which begins with the fields of `head`.

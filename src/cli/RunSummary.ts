@@ -9,7 +9,7 @@ import { duration, plural, queryCount } from "./Amounts.ts"
 import type { Screen } from "./Table.ts"
 import { draw, style } from "./Table.ts"
 import type { Finished, RunReport } from "./Teller.ts"
-import { toLine } from "./TextValue.ts"
+import { listed, toLine } from "./TextValue.ts"
 
 /**
  * A table of the queries, and under it how many there were and what bounded them.
@@ -65,11 +65,8 @@ export const countsOf = (all: ReadonlyArray<Finished>, makespanMillis: number): 
 
 const mostRoots = 3
 
-const because = (roots: ReadonlyArray<string>): string => {
-  if (roots.length === 0) return ""
-  const others = roots.length - mostRoots
-  return ` because ${roots.slice(0, mostRoots).map(toLine).join(", ")}${others > 0 ? ` and ${others} more` : ""}`
-}
+const because = (roots: ReadonlyArray<string>): string =>
+  roots.length === 0 ? "" : ` because ${listed(roots, mostRoots)}`
 
 const becauseOf = (ended: ReadonlyArray<Finished>): string => {
   const roots = ended.flatMap(({ report }) => report.because ?? [])

@@ -7,6 +7,7 @@
  *
  * @since 0.1.0
  */
+import { isNewline } from "../internal/sqlTokens.ts"
 
 /**
  * A place in a text.
@@ -25,8 +26,6 @@ export interface SqlPlace {
 const lineFeed = 0x0a
 const carriageReturn = 0x0d
 const byteOrderMark = 0xfeff
-
-const isNewline = (code: number): boolean => code === lineFeed || code === carriageReturn
 
 /**
  * Where a text begins: behind its byte order mark, if it has one.

@@ -97,8 +97,13 @@ interface Cell {
   readonly width: number
 }
 
+/**
+ * How many cells of a terminal a text takes.
+ *
+ * @internal
+ */
 // In plain ASCII one for each character, which needs no look at each of a million.
-const widthOf = (text: string): number => (/^[ -~]*$/.test(text) ? text.length : CliOutput.displayWidth(text))
+export const widthOf = (text: string): number => (/^[ -~]*$/.test(text) ? text.length : CliOutput.displayWidth(text))
 
 const measured = (text: string): Cell => ({ text, width: widthOf(text) })
 
@@ -143,6 +148,13 @@ function* records(
 }
 
 const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" })
+
+/**
+ * As much of a text as fits into so many cells, with `…` where something is missing.
+ *
+ * @internal
+ */
+export const clipped = (text: string, room: number): string => clip(measured(text), room).text
 
 /** What fits, with `…` where something is missing. */
 const clip = (cell: Cell, room: number): Cell => {

@@ -10,6 +10,7 @@
 import { duration, seconds } from "./Amounts.ts"
 import { sayable } from "./CliFailure.ts"
 import type { Output } from "./Output.ts"
+import { filesTable } from "./OutTables.ts"
 import { forPeople, forPrograms } from "./RunOutput.ts"
 import { countsOf, snapshotLine } from "./RunSummary.ts"
 import type { Screen } from "./Table.ts"
@@ -66,6 +67,7 @@ export const targetsForPeople = (output: Output, quiet: boolean): TargetsTeller 
             isBare = true
           }
           for (const say of kept) say()
+          if (isHeaded && output.toFiles === true) log(`${filesTable(all, narrower)}\n`)
           if (isHeaded && snapshot !== undefined) log(`${snapshotLine(snapshot, stdout)}\n`)
         }
       }

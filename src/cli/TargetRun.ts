@@ -20,6 +20,7 @@ import { runOn } from "./DatabaseRun.ts"
 import * as Durations from "./Durations.ts"
 import type { FilePlan } from "./FilePlan.ts"
 import * as FileRun from "./FileRun.ts"
+import type { OutRun } from "./OutRun.ts"
 import type { Target } from "./TargetsFile.ts"
 import type { Finished, Teller } from "./Teller.ts"
 
@@ -57,6 +58,8 @@ export interface TargetsTeller {
 export interface Options extends FileRun.Options {
   /** How many queries run at once over all targets. Unlimited where it is `undefined`. */
   readonly total: number | undefined
+  /** Where the rows of each target go. They are shown where it is `undefined`. */
+  readonly outOf?: ((target: Target) => OutRun | undefined) | undefined
 }
 
 type Pool = QueryPool["Service"]
@@ -135,7 +138,9 @@ export const run = Effect.fnUntraced(function* (
     Effect.suspend(() => {
       begun.add(target)
       const { ofRun, skipped, unreachable } = begin(target)
-      return Effect.suspend(() => runOn(target, filePlan, options, ofRun, bounded)).pipe(
+      return Effect.suspend(() =>
+        runOn(target, filePlan, { ...options, out: options.outOf?.(target) }, ofRun, bounded)
+      ).pipe(
         Effect.catchTags({
           QueryFailed: () => Effect.void,
           Unreachable: ({ message }) => Effect.sync(() => unreachable(message))

@@ -77,7 +77,7 @@ const decodeText = (file: string, bytes: Uint8Array): Result.Result<string, stri
   try {
     return Result.succeed(new TextDecoder("utf-8", { fatal: true }).decode(bytes))
   } catch {
-    return Result.fail(`${file}: this is not UTF-8 text`)
+    return Result.fail(`${file}: this is not UTF-8 text. Save it as UTF-8`)
   }
 }
 

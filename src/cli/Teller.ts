@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import type * as Progress from "../query/Progress.ts"
 import type { QueryEvent } from "../query/QueryEvent.ts"
 import type { QueryReport, Report } from "../query/Report.ts"
 import type { FileResult } from "./FileResult.ts"
@@ -35,6 +36,8 @@ export interface RunReport extends Report {
 export interface Teller {
   /** The database could not be reached, and is tried again after that time. Nothing was run so far. */
   readonly unreached: (message: string, delayMillis: number) => void
+  /** The run begins, of which so much is known. */
+  readonly begins?: ((known: Progress.Options) => void) | undefined
   /** Something happened, as it happens. */
   readonly happened: (event: QueryEvent) => void
   /** One query ended: told in the order of the files, as soon as it and all before it have ended. */
@@ -51,6 +54,9 @@ export interface Teller {
 export const tellAll = (...tellers: ReadonlyArray<Partial<Teller>>): Teller => ({
   unreached: (...told) => {
     for (const { unreached } of tellers) unreached?.(...told)
+  },
+  begins: (known) => {
+    for (const { begins } of tellers) begins?.(known)
   },
   happened: (event) => {
     for (const { happened } of tellers) happened?.(event)

@@ -3,8 +3,8 @@
  *
  * @internal
  */
-import { PgTypes } from "@effect/sql-pg"
 import { parse as parseArray } from "postgres-array"
+import { elementOf, TypeOid as OID } from "../internal/TypeOid.ts"
 
 declare global {
   interface JSON {
@@ -12,8 +12,6 @@ declare global {
     rawJSON(text: string): { readonly rawJSON: string }
   }
 }
-
-const { OID } = PgTypes
 
 type Json = string | number | boolean | null | ReadonlyArray<Json> | { readonly [key: string]: Json }
 
@@ -26,35 +24,6 @@ const decimals = new Set<number>([OID.numeric, OID.float4, OID.float8])
  * @internal
  */
 export const isNumeric = (typeOid: number): boolean => integers.has(typeOid) || decimals.has(typeOid)
-
-/** The element's type of the array types that become arrays; others, those of enums among them, stay text. */
-const elementOf = new Map<number, number>([
-  [OID.boolArray, OID.bool],
-  [OID.int2Array, OID.int2],
-  [OID.int4Array, OID.int4],
-  [OID.int8Array, OID.int8],
-  [OID.oidArray, OID.oid],
-  [OID.numericArray, OID.numeric],
-  [OID.float4Array, OID.float4],
-  [OID.float8Array, OID.float8],
-  [OID.jsonArray, OID.json],
-  [OID.jsonbArray, OID.jsonb],
-  [OID.textArray, OID.text],
-  [OID.varcharArray, OID.varchar],
-  [OID.bpcharArray, OID.bpchar],
-  [OID.nameArray, OID.name],
-  [OID.uuidArray, OID.uuid],
-  [OID.dateArray, OID.date],
-  [OID.timestampArray, OID.timestamp],
-  [OID.timestamptzArray, OID.timestamptz],
-  [OID.timeArray, OID.time],
-  [OID.timetzArray, OID.timetz],
-  [OID.intervalArray, OID.interval],
-  [OID.byteaArray, OID.bytea],
-  [OID.inetArray, OID.inet],
-  [OID.cidrArray, OID.cidr],
-  [OID.regclassArray, OID.regclass]
-])
 
 /** Any decimal number of so many significant digits survives a double and back (IEEE 754; DBL_DIG). */
 const doubleDigits = 15
@@ -112,6 +81,16 @@ export const toLine = (text: string): string =>
     const known = escapes.get(character)
     return known ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
   })
+
+/**
+ * Names in one line, of which so many at most are named and the others counted.
+ *
+ * @internal
+ */
+export const listed = (names: ReadonlyArray<string>, most = 10): string => {
+  const others = names.length - most
+  return names.slice(0, most).map(toLine).join(", ") + (others > 0 ? ` and ${others.toLocaleString("en")} more` : "")
+}
 
 const escapes = new Map([
   ["\n", "\\n"],

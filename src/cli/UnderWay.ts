@@ -4,7 +4,7 @@
  * @internal
  */
 import type { QueryEvent } from "../query/QueryEvent.ts"
-import { toLine } from "./TextValue.ts"
+import { listed } from "./TextValue.ts"
 
 const names = new Set<{ readonly name: string }>()
 
@@ -29,17 +29,10 @@ export const follow = (run?: string): ((event: QueryEvent) => void) => {
   }
 }
 
-/** Names in one line; more are counted. */
-const mostNames = 10
-
 /**
  * Names those that run, or `undefined` when none does.
  *
  * @internal
  */
-export const underWay = (): string | undefined => {
-  if (names.size === 0) return undefined
-  const shown = [...names].slice(0, mostNames).map(({ name }) => toLine(name))
-  const others = names.size - shown.length
-  return shown.join(", ") + (others === 0 ? "" : ` and ${others} more`)
-}
+export const underWay = (): string | undefined =>
+  names.size === 0 ? undefined : listed([...names].map(({ name }) => name))

@@ -1,90 +1,44 @@
 /**
- * What the command `querypool` does, from its arguments to its exit code.
+ * The command `querypool` as the program of this process.
  *
  * @internal
  */
-// By their own paths: the package's index also loads clients of other services, a third of the time to start.
+// By its own path: the package's index also loads clients of other services, a third of the time to start.
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Cause, Console, Effect, Exit, Layer, Logger, Runtime } from "effect"
-import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
-import { exitCode, QueryFailed, sayable } from "./CliFailure.ts"
-import { demoCommand } from "./DemoCommand.ts"
-import { planCommand } from "./PlanCommand.ts"
-import { runCommand } from "./RunCommand.ts"
+import { Console, Effect } from "effect"
+import { exitCode } from "./CliFailure.ts"
+import { consoleAbove, leave } from "./LiveLines.ts"
+import { codeOf, program, say } from "./Program.ts"
 import { runMain, stop } from "./Signals.ts"
 import { underWay } from "./UnderWay.ts"
-import { version } from "./version.ts"
 
-const querypool = Command.make("querypool").pipe(
-  Command.withDescription("Many PostgreSQL queries at once"),
-  Command.withSubcommands([runCommand, planCommand, demoCommand])
-)
-
-const say = (message: string) => Console.error(`querypool: ${sayable(message)}`)
-
-/** Help where it was asked for; where something is wrong, one line that says what. */
-const presenter: CliOutput.Presenter = {
-  present: (event) =>
-    event._tag === "InvalidInvocation"
-      ? Effect.forEach(event.errors, (error) => say(error.message), { discard: true })
-      : CliOutput.defaultPresenter.present(event)
-}
-
-const sayWhy = (cause: Cause.Cause<unknown>) => {
-  if (Cause.hasInterruptsOnly(cause)) return Effect.void
-  // A fault of ours: whoever reports it needs the trace.
-  if (Cause.hasDies(cause)) return say(`this is a fault of querypool itself. Please report it:\n${Cause.pretty(cause)}`)
-  const error = Cause.squash(cause)
-  // Both have been said: by the presenter above, and beside the results.
-  if (CliError.isCliError(error) || error instanceof QueryFailed) return Effect.void
-  return say(error instanceof Error ? error.message : String(error))
-}
+/** Prints above what is shown while a run goes on. */
+const printed = Effect.provideService(Console.Console, consoleAbove)
 
 /** Why standard output takes no more, if it does not. */
 let unwritable: NodeJS.ErrnoException | undefined
 
+/** Whoever read our output may have left, as `head` does, which is no failure. */
+const isFull = (): boolean => unwritable !== undefined && unwritable.code !== "EPIPE"
+
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (unwritable !== undefined) return
   unwritable = error
-  // Whoever read our output has left, as `head` does, which is no failure.
-  if (error.code !== "EPIPE") {
-    Effect.runSync(say(`standard output cannot be written: ${error.message}`))
+  if (isFull()) {
+    Effect.runSync(printed(say(`standard output cannot be written: ${error.message}`)))
     process.exitCode = exitCode.failed
   }
   stop()
 })
 
 const sayWhatIsLeft = (): void => {
+  leave()
   const left = underWay()
   if (left === undefined) return
-  Effect.runSync(say(`left at once. The server was not seen to stop, and may still run: ${left}`))
+  Effect.runSync(printed(say(`left at once. The server was not seen to stop, and may still run: ${left}`)))
 }
 
-const codeOf = (exit: Exit.Exit<unknown, unknown>): number => {
-  if (unwritable !== undefined && unwritable.code !== "EPIPE") return exitCode.failed
-  if (Exit.isSuccess(exit)) return exitCode.succeeded
-  if (Cause.hasInterruptsOnly(exit.cause)) return exitCode.interrupted
-  const error = Cause.squash(exit.cause)
-  if (CliError.isCliError(error)) {
-    return error._tag === "ShowHelp" && error.errors.length === 0 ? exitCode.succeeded : exitCode.usage
-  }
-  return Runtime.getErrorExitCode(error)
-}
-
-Command.run(querypool, { version }).pipe(
-  Effect.tapCause(sayWhy),
-  Effect.provide(
-    Layer.mergeAll(
-      NodeServices.layer,
-      // Standard output is for results.
-      Layer.succeed(Logger.LogToStderr, true),
-      CliOutput.layerPresenter(presenter),
-      CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] })
-    )
-  ),
-  (command) =>
-    runMain(sayWhatIsLeft)(command, {
-      disableErrorReporting: true,
-      teardown: (exit, onExit) => onExit(codeOf(exit))
-    })
-)
+runMain(sayWhatIsLeft)(printed(Effect.provide(program, NodeServices.layer)), {
+  disableErrorReporting: true,
+  teardown: (exit, onExit) => onExit(isFull() ? exitCode.failed : codeOf(exit))
+})

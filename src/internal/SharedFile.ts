@@ -12,15 +12,17 @@
  *
  * @internal
  */
+import type { PlatformError } from "effect"
 import { Clock, Effect, FileSystem, Option, Path } from "effect"
-import type { PlatformError } from "effect/PlatformError"
+
+type Failure = PlatformError.PlatformError
 
 /** @internal */
 export interface SharedFile {
   /** `undefined` where there is no file. */
-  readonly read: Effect.Effect<string | undefined, PlatformError>
+  readonly read: Effect.Effect<string | undefined, Failure>
   /** Puts what `change` makes of it in its place. The folder is made if it is not there. */
-  readonly update: (change: (text: string | undefined) => Effect.Effect<string>) => Effect.Effect<void, PlatformError>
+  readonly update: (change: (text: string | undefined) => Effect.Effect<string>) => Effect.Effect<void, Failure>
 }
 
 /** A change takes 10 to 50 ms. */
@@ -30,7 +32,7 @@ const againMillis = 5
 /** What somebody's programs remember is nobody else's business. */
 const forUs = 0o600
 
-const has = (tag: PlatformError["reason"]["_tag"]) => (error: PlatformError) => error.reason._tag === tag
+const has = (tag: Failure["reason"]["_tag"]) => (error: Failure) => error.reason._tag === tag
 
 /** @internal */
 export const sharedFile = Effect.fnUntraced(function* (
@@ -55,12 +57,10 @@ export const sharedFile = Effect.fnUntraced(function* (
     isAbandoned ? fs.remove(lock, { recursive: true, force: true }) : Effect.sleep(againMillis)
   )
 
-  const alone = <A, E>(work: Effect.Effect<A, E>): Effect.Effect<A, E | PlatformError> =>
+  const alone = <A, E>(work: Effect.Effect<A, E>): Effect.Effect<A, E | Failure> =>
     Effect.uninterruptibleMask((restore) => {
-      const take: Effect.Effect<void, PlatformError> = Effect.catchIf(
-        fs.makeDirectory(lock),
-        has("AlreadyExists"),
-        () => Effect.andThen(restore(takenAway), take)
+      const take: Effect.Effect<void, Failure> = Effect.catchIf(fs.makeDirectory(lock), has("AlreadyExists"), () =>
+        Effect.andThen(restore(takenAway), take)
       )
       const release = Effect.ignore(fs.remove(lock, { recursive: true, force: true }))
       return Effect.andThen(take, Effect.ensuring(restore(work), release))

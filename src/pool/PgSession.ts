@@ -288,10 +288,9 @@ export class PgSession implements SqlConnection, Unit {
   }
 
   copyRows(sql: string, params: ReadonlyArray<unknown>, receiver: RowReceiver) {
-    // Where arriving rows are counted already, these are counted once it has ended, as of any statement.
-    const isCounted = this.arrivals !== undefined
+    // Arriving rows are counted above the tap, where these do not come by.
     const counted = (rows: number): void => {
-      if (!isCounted) this.received += rows
+      this.received += rows
     }
     const columns: RowReceiver["columns"] = (described, flow) => {
       this.columns = described
@@ -302,7 +301,7 @@ export class PgSession implements SqlConnection, Unit {
     return this.run(
       sql,
       () => PgCopy.copy(this.connection, sql, params, { columns, rows, counted }),
-      (total) => (isCounted ? total : 0),
+      () => 0,
       false
     )
   }

@@ -5,6 +5,8 @@
  *   nothing of how long the next will take. Times are those of a report's `ranMillis`, with a session, without waits.
  * - Queries of one name are taken to be alike: a run teaches the mean of them, which is one figure whether there was one
  *   or a hundred thousand.
+ * - Parts of a query teach nothing: each is about as long as the others, so nobody asks how long, and thousands of them
+ *   would push out what is of use.
  * - Memory is bounded by what runs at once and by a number of names: of more names, those that ended last are kept.
  *
  * A run in whose context is no `DurationHistory` keeps nothing and looks nothing up.
@@ -13,6 +15,7 @@
  */
 import type { Scope } from "effect"
 import { Context, Effect, Predicate } from "effect"
+import { isOfPart } from "./PartName.ts"
 import type { QueryEvent } from "./QueryEvent.ts"
 
 /**
@@ -77,8 +80,9 @@ export const collector = (): Collector => {
   }
 
   const add = (event: QueryEvent): void => {
-    if (event._tag === "Started") running.set(event.id, event.at)
-    else if (event._tag === "Retrying") running.delete(event.id)
+    if (event._tag === "Started") {
+      if (!isOfPart(event.name)) running.set(event.id, event.at)
+    } else if (event._tag === "Retrying") running.delete(event.id)
     else if (event._tag === "Ended") {
       const startedAt = running.get(event.id)
       running.delete(event.id)
@@ -133,7 +137,11 @@ export const recall: Effect.Effect<((name: string) => number | undefined) | unde
 export const estimates = (members: ReadonlyArray<object>): Effect.Effect<ReadonlyArray<number | undefined>> =>
   Effect.map(recall, (expected) => {
     if (expected === undefined) return []
-    return members.map((member) =>
-      Predicate.hasProperty(member, "name") && typeof member.name === "string" ? expected(member.name) : undefined
-    )
+    // A thousand queries of one name are one question.
+    const known = new Map<string, number | undefined>()
+    return members.map((member) => {
+      if (!Predicate.hasProperty(member, "name") || typeof member.name !== "string") return undefined
+      if (!known.has(member.name)) known.set(member.name, expected(member.name))
+      return known.get(member.name)
+    })
   })

@@ -8,12 +8,10 @@
  * @internal
  */
 import { Predicate } from "effect"
+import { wholeOf } from "./PartName.ts"
 
 const mostNames = 1_000
 const origins = new Map<string, string | undefined>()
-
-/** The query that one of a name such as `accounts [1/8]` or `accounts [plan]` is a part of. */
-const wholeOf = (name: string): string => (name.endsWith("]") ? name.replace(/ \[(?:\d+\/\d+|plan)\]$/, "") : name)
 
 /**
  * Notes the caller's caller as the origin of a name that has none yet.

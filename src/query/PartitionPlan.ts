@@ -10,6 +10,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import type { Fragment, Statement } from "effect/sql/Statement"
 import * as Attempts from "./Attempts.ts"
 import * as Origin from "./Origin.ts"
+import * as PartName from "./PartName.ts"
 import type { BlockPart } from "./PartitionBlocks.ts"
 import { blocksOf, replaced } from "./PartitionBlocks.ts"
 import type { Cut } from "./PartitionRange.ts"
@@ -105,9 +106,6 @@ const refuse = (name: string, why: string): Effect.Effect<never, QueryError> => 
   return Effect.fail(Attempts.unstarted({ name, origin: Origin.of(name) }, reason))
 }
 
-/** As `Origin.of` knows it. */
-const partName = (name: string, index: number, count: number): string => `${name} [${index + 1}/${count}]`
-
 /** The rows of a part, or what `each` makes of them. */
 const textFor = (
   sql: SqlClient,
@@ -135,7 +133,7 @@ export const planRanges = Effect.fnUntraced(function* (
   const { bounds, column } = yield* boundsOf(sql, statement, cut)
   const count = bounds.bounds.length + 1
   const parts = Array.from({ length: count }, (_, index) => ({
-    name: partName(name, index, count),
+    name: PartName.part(name, index, count),
     from: bounds.bounds[index - 1],
     to: bounds.bounds[index]
   }))
@@ -167,7 +165,7 @@ export const planBlocks = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Planned, SqlError | QueryError> {
   const found = yield* blocksOf(sql, table, count)
   if (found._tag === "Failure") return yield* refuse(name, found.failure)
-  const named = found.success.map((part, index, { length }) => ({ part, name: partName(name, index, length) }))
+  const named = found.success.map((part, index, { length }) => ({ part, name: PartName.part(name, index, length) }))
   return {
     plan: {
       origin: "blocks",

@@ -8,6 +8,7 @@ import { Effect } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Origin from "./Origin.ts"
+import * as PartName from "./PartName.ts"
 import type { Part, Partition, Planned } from "./PartitionPlan.ts"
 import { TypeId } from "./PartitionPlan.ts"
 import * as Query from "./Query.ts"
@@ -73,7 +74,7 @@ export const planned = (
   Effect.suspend(() => {
     let statement: string | undefined
     const plan = Query.make(
-      `${partition.name} [plan]`,
+      PartName.plan(partition.name),
       (sql) =>
         partition[TypeId].plan(sql, (text) => {
           statement = text

@@ -11,7 +11,11 @@
  */
 import { Data, Graph, Option, Result } from "effect"
 import { nearest } from "../internal/editDistance.ts"
-import { filledIn, Frontier } from "./Agenda.ts"
+import { filledIn } from "./Agenda.ts"
+import { remainingPaths } from "./Makespan.ts"
+
+export type { LowerBound, Order } from "./Makespan.ts"
+export { criticalPath, lowerBound, schedule } from "./Makespan.ts"
 
 /**
  * A query as a plan sees it.
@@ -156,26 +160,6 @@ export const make = (queries: ReadonlyArray<PlanQuery>): Result.Result<Plan, Pla
   return Result.succeed({ nodes, needs })
 }
 
-/** For each, its duration and the longest remaining path of those that need it. */
-const remainingPaths = (
-  needs: Plan["needs"],
-  /** Each after all that it needs. */
-  order: ReadonlyArray<number>,
-  durations: ReadonlyArray<number>
-): ReadonlyArray<number> => {
-  const remaining = needs.map(() => 0)
-  for (const index of order.toReversed()) {
-    const path = (remaining[index] ?? 0) + (durations[index] ?? 0)
-    remaining[index] = path
-    for (const need of needs[index] ?? []) remaining[need] = Math.max(remaining[need] ?? 0, path)
-  }
-  return remaining
-}
-
-const inWaves = ({ nodes }: Plan): ReadonlyArray<PlanNode> => nodes.toSorted((a, b) => a.wave - b.wave)
-
-const durationsOf = ({ nodes }: Plan): ReadonlyArray<number> => nodes.map(({ duration }) => duration)
-
 /**
  * The queries by their waves: what could run at once, if there were workers for all of it.
  *
@@ -183,97 +167,8 @@ const durationsOf = ({ nodes }: Plan): ReadonlyArray<number> => nodes.map(({ dur
  */
 export const waves = (plan: Plan): ReadonlyArray<ReadonlyArray<PlanNode>> => {
   const found: Array<Array<PlanNode>> = []
-  for (const node of inWaves(plan)) (found[node.wave] ??= []).push(node)
+  for (const node of plan.nodes) (found[node.wave] ??= []).push(node)
   return found
-}
-
-/**
- * The path that takes the longest among those on which each query needs the one before: no number of workers makes a
- * run shorter. `durations` stand in the place of the plan's own, by the queries' places.
- *
- * @since 0.1.0
- */
-export const criticalPath = (
-  plan: Plan,
-  durations: ReadonlyArray<number> = durationsOf(plan)
-): { readonly names: ReadonlyArray<string>; readonly duration: number } => {
-  const order = inWaves(plan).map(({ index }) => index)
-  const remaining = remainingPaths(plan.needs, order, durations)
-  const dependents = plan.nodes.map((): Array<number> => [])
-  plan.needs.forEach((places, index) => {
-    for (const need of places) dependents[need]?.push(index)
-  })
-  // What takes no time is no part of it.
-  const longestOf = (places: ReadonlyArray<number>): number | undefined =>
-    places.reduce<number | undefined>(
-      (best, place) => ((remaining[place] ?? 0) > (best === undefined ? 0 : (remaining[best] ?? 0)) ? place : best),
-      undefined
-    )
-  const names: Array<string> = []
-  const first = longestOf(order)
-  for (let place = first; place !== undefined; place = longestOf(dependents[place] ?? [])) {
-    names.push(plan.nodes[place]?.name ?? "")
-  }
-  return { names, duration: first === undefined ? 0 : (remaining[first] ?? 0) }
-}
-
-/**
- * Which of the queries that are ready starts first: the first of those given, or the one with the longest remaining
- * path. Either way the makespan is at most 2 - 1 / workers times the shortest (Graham, see `lowerBound`).
- *
- * @since 0.1.0
- */
-export type Order = "given" | "longest-first"
-
-/**
- * All places, those first that start first when they are ready.
- *
- * @internal
- */
-export const orderOf = ({ nodes }: Plan, order: Order): ReadonlyArray<number> =>
-  (order === "given" ? nodes : nodes.toSorted((a, b) => b.remaining - a.remaining)).map(({ index }) => index)
-
-/**
- * When each query starts and when the last one ends, if each takes as long as its duration and starts as soon as it is
- * ready and there is a worker for it: what a run does.
- *
- * @since 0.1.0
- */
-export const schedule = (
-  plan: Plan,
-  options: {
-    /** An integer from 1. */
-    readonly workers: number
-    /** Default `given`. */
-    readonly order?: Order | undefined
-    /** In the place of the plan's own, by the queries' places. */
-    readonly durations?: ReadonlyArray<number> | undefined
-  }
-): {
-  /** In the order in which they start. */
-  readonly starts: ReadonlyArray<{ readonly name: string; readonly at: number }>
-  readonly makespan: number
-} => {
-  const { durations = durationsOf(plan), order = "given", workers } = options
-  const frontier = new Frontier(plan.nodes, plan.needs, orderOf(plan, order))
-  const starts: Array<{ readonly name: string; readonly at: number }> = []
-  const running: Array<{ readonly node: PlanNode; readonly endsAt: number }> = []
-  let now = 0
-  for (;;) {
-    while (running.length < workers) {
-      const turn = frontier.take()
-      if (turn === undefined) break
-      const node = turn.member
-      starts.push({ name: node.name, at: now })
-      const endsAt = now + (durations[node.index] ?? 0)
-      const later = running.findIndex((other) => other.endsAt > endsAt)
-      running.splice(later === -1 ? running.length : later, 0, { node, endsAt })
-    }
-    const first = running.shift()
-    if (first === undefined) return { starts, makespan: now }
-    now = first.endsAt
-    frontier.ended({ index: first.node.index, member: first.node }, true)
-  }
 }
 
 /**
@@ -308,50 +203,3 @@ export const toMermaid = ({ needs, nodes }: Plan): string =>
 /** Letters, digits and what is nothing to Mermaid, Markdown and HTML stand as they are, all else by its code point. */
 const escaped = (name: string): string =>
   name.toWellFormed().replace(/[^\p{L}\p{N} ./-]/gu, (character) => `#${character.codePointAt(0) ?? 0};`)
-
-/**
- * What the shortest makespan cannot be shorter than, and because of what.
- *
- * @since 0.1.0
- */
-export interface LowerBound {
-  readonly duration: number
-  /** Of several, the first of `longest query`, `critical path`, `total work`: more workers help only for the last. */
-  readonly binding: "longest query" | "critical path" | "total work"
-}
-
-/**
- * The shortest makespan that any scheduler could reach for these durations.
- *
- * It is `max(longest, critical path, total / min(workers, processors))`: no run ends before its longest query, nor
- * before queries that need each other one after the other, and no more than `workers` queries, nor more than the server
- * has processors, make progress at once (R. L. Graham, "Bounds on Multiprocessing Timing Anomalies", SIAM J. Appl.
- * Math. 17, 1969). It holds for work that keeps a processor busy; queries that wait for something else can beat the
- * processors' part.
- *
- * Durations and result are in one unit of the caller's choice. No durations give 0.
- *
- * @since 0.1.0
- */
-export const lowerBound = (options: {
-  readonly durations: Iterable<number>
-  readonly workers: number
-  /** Processors of the server; unlimited when left out. */
-  readonly processors?: number | undefined
-  /** The duration of the critical path, where queries need others. */
-  readonly criticalPath?: number | undefined
-}): LowerBound => {
-  let longest = 0
-  let total = 0
-  for (const duration of options.durations) {
-    total += duration
-    if (duration > longest) longest = duration
-  }
-  const path = options.criticalPath ?? 0
-  const share = total / Math.min(options.workers, options.processors ?? Infinity)
-  const duration = Math.max(longest, path, share)
-  return {
-    duration,
-    binding: duration === longest ? "longest query" : duration === path ? "critical path" : "total work"
-  }
-}

@@ -15,7 +15,8 @@
  *
  * @since 0.1.0
  */
-import * as Plan from "./Plan.ts"
+import * as Makespan from "./Makespan.ts"
+import type * as Plan from "./Plan.ts"
 import type { Progressed, QueryEvent, Retrying, Started } from "./QueryEvent.ts"
 import type { Open } from "./Remaining.ts"
 import { Remaining } from "./Remaining.ts"
@@ -118,7 +119,7 @@ interface Resting extends Waiting, Pick<Retrying, "attempt" | "error"> {
  * @since 0.1.0
  */
 export const collector = ({ expected, order = "given", plan }: Options = {}): Collector => {
-  const ranks = plan === undefined ? undefined : new Map(Plan.orderOf(plan, order).map((id, rank) => [id, rank]))
+  const ranks = plan === undefined ? undefined : new Map(Makespan.orderOf(plan, order).map((id, rank) => [id, rank]))
   const compare =
     ranks !== undefined
       ? (one: Open, other: Open) => (ranks.get(one.id) ?? 0) - (ranks.get(other.id) ?? 0)

@@ -7,7 +7,8 @@
  * - A query of which nothing was learned takes the mean of those like it that succeeded, once these are as many as can run
  *   at once. One that runs for longer than that counts as well, as if it ended now: those that have ended are the short
  *   ones first. Before that, the mean of the learned stands for it, if at least half of the queries are learned.
- * - Where that leaves a query of which nothing is known, nothing is said of the whole.
+ * - Nothing is said of the whole where that leaves a query of which nothing is known, and where all that still run have
+ *   taken more than twice what they were to take: when they end is anybody's guess.
  *
  * What is left is laid out on the run's workers as the run itself will do it (`Plan.schedule`), needs included.
  *
@@ -45,6 +46,9 @@ const priorShare = 0.1
 
 /** Of the time that it ran, what a query is taken to need that has run for as long as it was to take. */
 const overrunShare = 0.1
+
+/** A query that has taken so many times what it was to take is beyond guessing. */
+const beyond = 2
 
 /**
  * Of more queries, what is left is shared among the workers in equal parts, whatever their order and needs. To lay out
@@ -104,11 +108,14 @@ export class Remaining {
       durations.push(millis)
       longest = Math.max(longest, delay + millis)
     }
+    let areBeyond = running.size > 0 && resting.size + waiting.size === 0
     for (const one of running.values()) {
       const ran = now - one.since
       const whole = wholeOf(one)
+      if (ran <= beyond * whole) areBeyond = false
       push(one, whole <= ran ? ran * overrunShare : whole - ran)
     }
+    if (areBeyond) return undefined
     for (const one of resting.values()) push(one, wholeOf(one), Math.max(0, one.until - now))
     const next = [...waiting.values()]
     if (this.compare !== undefined && next.length <= mostLaidOut) next.sort(this.compare)

@@ -30,8 +30,8 @@ export interface Unit {
   /** Called when it was interrupted in the middle of a statement, once it is known what became of that. */
   onCancelled?: ((end: CancelEnd) => void) | undefined
   /**
-   * Runs a statement and hands its rows over as the bytes that they come in, for 2 to 3 times the rows in the same time
-   * that values take. Gives how many there were. Refused in the pipelined lane.
+   * Runs a statement and hands its rows over as the bytes that they come in: for whoever would make text of their
+   * values again, which takes three times as long. Gives how many there were. Refused in the pipelined lane.
    */
   readonly copyRows: (
     sql: string,

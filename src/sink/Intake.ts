@@ -6,7 +6,9 @@
  *        ^                                  |
  *        +-------- paused: enough is ready -+
  *
- * Memory is bounded by what is ready, by what the encoder keeps, and by the largest row.
+ * - Memory is bounded by what is ready, by what the encoder keeps, and by the largest row.
+ * - Several sessions may give rows of the same columns, such as the parts of one query: rows stand in the order in
+ *   which they come, and while the file is behind all of these wait.
  *
  * @internal
  */
@@ -23,7 +25,8 @@ const fewEnough = most / 2
 export class Intake implements RowReceiver {
   /** Rows that were encoded. */
   encoded = 0
-  private flow: Flow | undefined
+  private readonly flows: Array<Flow> = []
+  private isPaused = false
   private described: ReadonlyArray<Column> | undefined
   private encoder: Encoder | undefined
   /** Rows that came before there was an encoder for them. */
@@ -35,15 +38,26 @@ export class Intake implements RowReceiver {
   private wake: (() => void) | undefined
 
   columns(columns: ReadonlyArray<Column>, flow: Flow): void {
-    this.described = columns
-    this.flow = flow
+    this.described ??= columns
+    this.flows.push(flow)
+    if (this.isPaused) flow.pause()
     this.wake?.()
   }
 
   rows(bytes: Buffer, from: number, to: number): void {
     if (this.encoder !== undefined) return this.encode(this.encoder, bytes, from, to)
-    this.flow?.pause()
+    this.pause()
     this.early.push(Buffer.from(bytes.subarray(from, to)))
+  }
+
+  private pause(): void {
+    this.isPaused = true
+    for (const flow of this.flows) flow.pause()
+  }
+
+  private resume(): void {
+    this.isPaused = false
+    for (const flow of this.flows) flow.resume()
   }
 
   /** No rows come any more. */
@@ -61,7 +75,7 @@ export class Intake implements RowReceiver {
   begin(encoder: Encoder): void {
     this.encoder = encoder
     for (const bytes of this.early.splice(0)) this.encode(encoder, bytes, 0, bytes.length)
-    if (this.readyBytes < most) this.flow?.resume()
+    if (this.readyBytes < most) this.resume()
   }
 
   /** What is to be written next, when there is something; nothing at all at the end. */
@@ -80,7 +94,7 @@ export class Intake implements RowReceiver {
 
   written(bytes: number): void {
     this.readyBytes -= bytes
-    if (this.readyBytes < fewEnough) this.flow?.resume()
+    if (this.readyBytes < fewEnough) this.resume()
   }
 
   /**
@@ -108,7 +122,7 @@ export class Intake implements RowReceiver {
       this.encoded += encoder.add(bytes, from, to)
       return encoder.take()
     })
-    if (this.readyBytes >= most) this.flow?.pause()
+    if (this.readyBytes >= most) this.pause()
   }
 
   /** What an encoder throws would end the process, from the handler of a socket. */

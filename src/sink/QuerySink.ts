@@ -25,12 +25,65 @@ import type { SqlError } from "effect/sql/SqlError"
 import * as Query from "../query/Query.ts"
 import type { QueryError } from "../query/QueryError.ts"
 import type { Unit } from "../query/QueryPool.ts"
+import * as Csv from "./Csv.ts"
+import type { CsvOptions } from "./Csv.ts"
 import type { Format } from "./Encoder.ts"
-import { Intake } from "./Intake.ts"
-import * as SinkFile from "./SinkFile.ts"
+import { fill } from "./Filling.ts"
+import * as Json from "./Json.ts"
+import type { ParquetOptions } from "./Parquet.ts"
+import * as Parquet from "./Parquet.ts"
 import { NoResult, SinkError } from "./SinkError.ts"
 
+export type { CsvOptions } from "./Csv.ts"
 export type { Column, Encoder, Format } from "./Encoder.ts"
+export type { ParquetOptions } from "./Parquet.ts"
+
+/**
+ * CSV that PostgreSQL's own `COPY … FROM … (FORMAT csv, HEADER true)` reads equal values back from, unless the options
+ * say otherwise. Throws a `RangeError` for an option that is none.
+ *
+ * @since 0.1.0
+ */
+export const csv: (options?: CsvOptions) => Format = Csv.make
+
+/**
+ * One JSON object a row, each in a line of its own.
+ *
+ * @since 0.1.0
+ */
+export const ndjson: Format = Json.ndjson
+
+/**
+ * One JSON array of an object for each row.
+ *
+ * @since 0.1.0
+ */
+export const json: Format = Json.json
+
+/**
+ * Parquet, whose types are those of the database as far as it has them. Needs the package `hyparquet-writer`, which is
+ * loaded with the first file. Throws a `RangeError` for an option that is none.
+ *
+ * @since 0.1.0
+ */
+export const parquet: (options?: ParquetOptions) => Format = Parquet.make
+
+/** Of a path, by its ending. */
+const formats = new Map<string, Format>([
+  ["csv", csv()],
+  ["ndjson", ndjson],
+  ["jsonl", ndjson],
+  ["json", json],
+  ["parquet", parquet()]
+])
+
+const formatOf = (path: string): Format => {
+  const [, ending = ""] = /\.(\w+)$/.exec(path) ?? []
+  const format = formats.get(ending.toLowerCase())
+  if (format !== undefined) return format
+  const endings = Array.from(formats.keys(), (known) => `.${known}`).join(", ")
+  throw new RangeError(`Expected \`path\` to end in one of ${endings}, or \`format\` to be there, got ${path}`)
+}
 
 /**
  * A query by its statement, and the file that its rows are for.
@@ -42,8 +95,8 @@ export interface File {
   readonly statement: (sql: SqlClient) => Query.Sql
   /** Where the file is to be, in a folder that is there. A file that is there is replaced. */
   readonly path: string
-  /** How the rows are written. Default: what the path's ending says. */
-  readonly format: Format
+  /** How the rows are written. Default: as the path ends, `.csv`, `.json`, `.ndjson`, `.jsonl` or `.parquet`. */
+  readonly format?: Format | undefined
 }
 
 /**
@@ -70,54 +123,30 @@ export type Options = Query.Options<SinkError | QueryError>
  * A query whose rows go to a file. Fails with `SinkError` where the file cannot be written, and with `QueryError` where
  * the query fails; either way there is no file, and the statement has been stopped.
  *
+ * Throws a `RangeError` where no format is given and the path's ending says none.
+ *
  * @since 0.1.0
  */
 export const file = (
   file: File,
   options?: Options
-): Query.Query<Written, SinkError | QueryError, FileSystem.FileSystem | Path.Path> =>
-  Query.make(file.name, (sql, unit) => written(file, unit, file.statement(sql)), { mode: "readOnly", ...options })
+): Query.Query<Written, SinkError | QueryError, FileSystem.FileSystem | Path.Path> => {
+  const { name, path, statement, format = formatOf(path) } = file
+  return Query.make(name, (sql, unit) => written(path, format, unit, statement(sql)), { mode: "readOnly", ...options })
+}
 
 const written = Effect.fnUntraced(function* (
-  { format, path }: File,
+  path: string,
+  format: Format,
   unit: Unit,
   statement: Query.Sql
 ): Effect.fn.Return<Written, SinkError | SqlError, FileSystem.FileSystem | Path.Path> {
   return yield* Effect.scoped(
     Effect.gen(function* () {
-      const target = yield* SinkFile.create(path)
-      const intake = new Intake()
-      const copy = Effect.tap(unit.copyRows(...Query.compiled(statement), intake), () =>
-        Effect.sync(() => intake.complete())
-      )
-      // What fails first interrupts the other: the statement is cancelled, or the file left.
-      const [rows] = yield* Effect.all([copy, write(intake, format, target, path)], { concurrency: "unbounded" })
-      if (rows !== intake.encoded) {
-        return yield* Effect.die(new Error(`Of ${rows} rows that came, ${intake.encoded} were encoded`))
-      }
-      yield* target.keep
-      return { path, rows, bytes: target.bytes() }
+      const filled = yield* fill(path, format, (receiver) => unit.copyRows(...Query.compiled(statement), receiver))
+      if (filled === undefined) return yield* new SinkError({ path, reason: new NoResult() })
+      yield* filled.keep
+      return { path, rows: filled.rows, bytes: filled.bytes }
     })
   )
-})
-
-const write = Effect.fnUntraced(function* (
-  intake: Intake,
-  format: Format,
-  target: SinkFile.SinkFile,
-  path: string
-): Effect.fn.Return<void, SinkError> {
-  const columns = yield* intake.header
-  if (columns === undefined) return yield* new SinkError({ path, reason: new NoResult() })
-  const encoding = Effect.gen(function* () {
-    intake.begin(yield* format.encoder(columns))
-    for (let chunks = yield* intake.next; chunks.length > 0; chunks = yield* intake.next) {
-      for (const chunk of chunks) {
-        yield* target.write(chunk)
-        intake.written(chunk.length)
-      }
-    }
-  })
-  // A format does not know where its rows go.
-  yield* Effect.mapError(encoding, ({ path: at = path, reason }) => new SinkError({ path: at, reason }))
 })

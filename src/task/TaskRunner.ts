@@ -53,6 +53,8 @@ interface Running extends Claim {
   readonly worker: Worker
   readonly done: Deferred.Deferred<void>
   isStopped: boolean
+  /** Cancelled, or another runner has it: what becomes of this attempt is of no account. */
+  isLost: boolean
   isNamed: boolean
   fiber: Fiber.Fiber<void> | undefined
 }
@@ -125,7 +127,10 @@ class Runner {
     yield* Effect.forkScoped(Effect.forever(Effect.delay(this.renew, this.limits.leaseMillis / 3)))
     const watch = Stream.runForEach(this.store.watch(), ({ cancelled }) => {
       this.bell.ring()
-      return this.stop(cancelled.flatMap((id) => this.running.get(id) ?? []))
+      return this.stop(
+        cancelled.flatMap((id) => this.running.get(id) ?? []),
+        true
+      )
     })
     yield* Effect.forkScoped(Effect.forever(unfailing(watch)))
     yield* Effect.forkScoped(Effect.forever(unfailing(this.turn)))
@@ -200,6 +205,7 @@ class Runner {
       done,
       startedAt: now,
       isStopped: false,
+      isLost: false,
       isNamed: false,
       fiber: undefined
     }
@@ -210,7 +216,7 @@ class Runner {
       worker.attempt({ task, number, report, isStopped: () => running.isStopped }),
       (ending) =>
         Effect.andThen(
-          tell(task, ending),
+          running.isLost ? Effect.void : tell(task, ending),
           Effect.sync(() => this.settle(running, ending))
         )
     )
@@ -246,15 +252,19 @@ class Runner {
       if (claims.length === 0) return
       const asked = claims.map(({ id, token }) => ({ id, token }))
       const lost = yield* this.store.renew(asked, this.limits.leaseMillis, now)
-      yield* this.stop(lost.flatMap(({ id, token }) => claims.filter((one) => one.id === id && one.token === token)))
+      yield* this.stop(
+        lost.flatMap(({ id, token }) => claims.filter((one) => one.id === id && one.token === token)),
+        true
+      )
     }).pipe(unfailing)
   )
 
   /** Interrupts tasks, and does not wait. */
-  private stop(tasks: ReadonlyArray<Running>): Effect.Effect<void> {
+  private stop(tasks: ReadonlyArray<Running>, isLost: boolean): Effect.Effect<void> {
     return Effect.sync(() => {
       for (const running of tasks) {
         running.isStopped = true
+        running.isLost ||= isLost
         running.fiber?.interruptUnsafe()
       }
     })
@@ -269,7 +279,12 @@ class Runner {
       })
       return Effect.timeoutOption(Effect.interruptible(ended), this.limits.drainMillis).pipe(
         Effect.andThen(
-          Effect.suspend(() => this.stop(tasks.filter(({ id, token }) => this.running.get(id)?.token === token)))
+          Effect.suspend(() =>
+            this.stop(
+              tasks.filter(({ id, token }) => this.running.get(id)?.token === token),
+              false
+            )
+          )
         ),
         Effect.andThen(ended)
       )

@@ -1,19 +1,12 @@
 /** Queries of .sql text, and what a run of them in this process needs: for tests and benches without the command. */
-import { Effect, identity, Result } from "effect"
+import { Effect, identity } from "effect"
 import { planOf } from "../../src/cli/FilePlan.ts"
 import type * as FileRun from "../../src/cli/FileRun.ts"
-import type { FileQuery } from "../../src/cli/QueryFiles.ts"
-import { parseSqlFile } from "../../src/cli/SqlFile.ts"
 import * as Faults from "./Faults.ts"
-
-/** The queries of a file, whose name is that of its query where the text has no `-- name:` line. */
-export const queriesOf = (text: string, name = "a", file = `${name}.sql`): ReadonlyArray<FileQuery> => {
-  const source = Result.getOrThrow(parseSqlFile({ file, defaultName: name, text }))
-  return source.queries.map((query) => ({ ...query, source }))
-}
+import { queriesOf } from "./fileQueries.ts"
 
 /** The plan of all queries of a text. */
-export const filePlanOf = (text: string, name?: string) => Effect.suspend(() => planOf(queriesOf(text, name), []))
+export const filePlanOf = (text: string, name = "a") => Effect.suspend(() => planOf(queriesOf(text, name), []))
 
 /** What is said of each query where no flag says anything. */
 export const noFlags = {

@@ -17,7 +17,15 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
     "pg-connection-string",
     "node:"
   ],
-  sink: ["src/query/", "src/internal/", "effect", "type effect/sql", "type effect/sql/", "hyparquet-writer"],
+  sink: [
+    "src/query/",
+    "src/internal/",
+    "effect",
+    "type effect/sql",
+    "type effect/sql/",
+    "hyparquet-writer",
+    "node:zlib"
+  ],
   task: ["src/query/", "src/internal/", "effect", "effect/sql", "effect/sql/"],
   testing: ["src/query/", "src/task/", "src/internal/", "effect"],
   embedded: ["src/query/", "src/internal/", "effect", "node:"],

@@ -12,7 +12,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Pg } from "../../support/Pg.ts"
 
-const bin = fileURLToPath(new URL("../../../src/cli/bin.ts", import.meta.url))
+export const bin = fileURLToPath(new URL("../../../src/cli/bin.ts", import.meta.url))
 
 export interface Options {
   /** Those that are `undefined` are not set. */
@@ -42,22 +42,27 @@ export interface Running {
   readonly ended: Effect.Effect<Ended>
 }
 
+/** All that it sees of an environment. */
+export const environmentOf = (env: Options["env"]): Readonly<Record<string, string>> => ({
+  PATH: process.env["PATH"] ?? "",
+  HOME: tmpdir(),
+  TMPDIR: tmpdir(),
+  // What it learns of how long queries take is not to be this user's.
+  XDG_CACHE_HOME: join(tmpdir(), "cache"),
+  // Compiling what it loads would take two thirds of its time to start, each time.
+  NODE_COMPILE_CACHE: join(tmpdir(), "compiled"),
+  ...env
+})
+
 /** Starts it; it is killed when the scope closes, if it runs until then. */
 export const start = (args: ReadonlyArray<string>, options: Options = {}): Effect.Effect<Running, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => {
-        const command = ["--conditions=@querypool/source", ...(options.node ?? []), bin, ...args]
-        const environment = {
-          PATH: process.env["PATH"],
-          HOME: tmpdir(),
-          TMPDIR: tmpdir(),
-          // What it learns of how long queries take is not to be this user's.
-          XDG_CACHE_HOME: join(tmpdir(), "cache"),
-          // Compiling what it loads would take two thirds of its time to start, each time.
-          NODE_COMPILE_CACHE: join(tmpdir(), "compiled"),
-          ...options.env
-        }
+        // Types are blanked out of the report's script where there is no compiled one.
+        const own = ["--conditions=@querypool/source", "--disable-warning=ExperimentalWarning"]
+        const command = [...own, ...(options.node ?? []), bin, ...args]
+        const environment = environmentOf(options.env)
         const child =
           options.into === undefined
             ? spawn(process.execPath, command, { env: environment })

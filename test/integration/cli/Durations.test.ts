@@ -9,7 +9,7 @@ import type { Facts } from "../../../src/cli/PlanOutput.ts"
 import type { FileQuery } from "../../../src/cli/QueryFiles.ts"
 import * as Learning from "../../../src/query/Learning.ts"
 import { cacheFolder } from "../../support/cacheFolder.ts"
-import { queriesOf } from "../../support/fileRuns.ts"
+import { queriesOf } from "../../support/fileQueries.ts"
 import * as Pg from "../../support/Pg.ts"
 import { querypool, run, runJson } from "./Command.ts"
 

@@ -74,15 +74,25 @@ layer(Pg.layer("FileRun"), { excludeTestServices: true })("a run of queries from
         begin; insert into written values ('rolled'); rollback;
         -- name: forgets
         begin; insert into written values ('forgotten'); savepoint a; rollback to a;
+        -- name: goes_back
+        begin; savepoint "and chain"; rollback work to savepoint "and chain" /* and on */;
+        -- name: goes_on
+        begin; commit and chain -- and on
+        ;
+        -- name: goes_no_further
+        begin; commit and no chain;
         -- name: vacuums
         vacuum written;`
       const each = yield* run(sql)
       assert.strictEqual(yield* written, "committed first")
       assert.match(each.stderr, /^fails_late failed: division by zero \(22012\) at <stdin>:3:\d+$/m)
-      // The one that forgets is warned, and nobody else.
-      assert.deepStrictEqual(each.stderr.match(/^.* WARNING: .*$/gm), [
-        "forgets WARNING: the query ended inside the transaction it began, which is rolled back. Add COMMIT or ROLLBACK"
-      ])
+      // Those that forget it are warned, and nobody else.
+      const leftOpen =
+        "WARNING: the query ended inside the transaction it began, which is rolled back. Add COMMIT or ROLLBACK"
+      assert.deepStrictEqual(
+        each.stderr.match(/^.* WARNING: .*$/gm),
+        ["forgets", "goes_back", "goes_on"].map((name) => `${name} ${leftOpen}`)
+      )
 
       yield* observer.rows("truncate written")
       const together = yield* runJson(

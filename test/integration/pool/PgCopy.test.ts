@@ -90,29 +90,38 @@ layer(Pg.layer("PgCopy"), { excludeTestServices: true })("rows as bytes", (it) =
     )
   }
 
-  it.effect("are handed over with parameters, and counted while they come", () =>
-    Effect.gen(function* () {
-      const counts: Array<number> = []
-      const query = Query.make("count", (_, unit) => {
-        const collector = new Collector(() => counts.push(unit.rows))
-        return Effect.map(
-          unit.copyRows("select i, $2::text from generate_series(1, $1::int) as i", [20_000, "x"], collector),
-          (rows) => ({ rows, columns: unit.columns, all: unit.rows })
+  it.effect.each([false, true])(
+    "are handed over with parameters, and counted once, while they come: progress %s",
+    (progress) =>
+      Effect.gen(function* () {
+        const counts: Array<number> = []
+        const query = Query.make("count", (client, unit) =>
+          Effect.gen(function* () {
+            if (progress) unit.countArriving?.()
+            const collector = new Collector(() => counts.push(unit.rows))
+            const sql = "select i, $2::text from generate_series(1, $1::int) as i"
+            const rows = yield* unit.copyRows(sql, [20_000, "x"], collector)
+            const { columns } = unit
+            const between = unit.rows
+            yield* client`select i from generate_series(1, 10) as i`
+            return { rows, columns, between, all: unit.rows }
+          })
         )
-      })
-      const { all, columns, rows } = yield* query
-      assert.strictEqual(rows, 20_000)
-      assert.strictEqual(all, 20_000)
-      assert.deepStrictEqual(
-        columns?.map(({ name }) => name),
-        ["i", "text"]
-      )
-      assert.isAbove(counts.length, 1)
-      assert.deepStrictEqual(
-        counts,
-        counts.toSorted((a, b) => a - b)
-      )
-    }).pipe(one)
+        const { all, between, columns, rows } = yield* query
+        assert.strictEqual(rows, 20_000)
+        assert.strictEqual(between, 20_000)
+        assert.strictEqual(all, 20_010)
+        assert.deepStrictEqual(
+          columns?.map(({ name }) => name),
+          ["i", "text"]
+        )
+        assert.isAbove(counts.length, 1)
+        assert.strictEqual(counts.at(-1), 20_000)
+        assert.deepStrictEqual(
+          counts,
+          counts.toSorted((a, b) => a - b)
+        )
+      }).pipe(one)
   )
 
   it.effect("may be none, of a statement that has columns or has not", () =>
@@ -304,7 +313,7 @@ layer(Pg.layer("PgCopy"), { excludeTestServices: true })("rows as bytes", (it) =
           yield* Fiber.interrupt(run)
           assert.strictEqual(collector.bytes, bytes)
           const ended = events.find((event) => event._tag === "CancelEnded")
-          assert.isTrue(ended?._tag === "CancelEnded" && (ended.how === "idle" || ended.how === "gone"))
+          assert.isTrue(ended?._tag === "CancelEnded" && ended.how === "idle")
           assert.isFalse(
             (yield* observer.backends).some((backend) => backend.pid === pid && backend.state === "active")
           )
@@ -313,6 +322,28 @@ layer(Pg.layer("PgCopy"), { excludeTestServices: true })("rows as bytes", (it) =
         }).pipe(Effect.provide(Pg.pool({ maxConnections: 1, ...config }, (url) => void (url.search = query))))
       )
     }
+
+    it.effect("make the server wait also where NOTICEs come between them", () =>
+      Effect.gen(function* () {
+        const { observer } = yield* Pg.Pg
+        const collector = new Collector(({ flow }) => flow?.pause())
+        const notices = Query.make("notices", (client, unit) =>
+          Effect.gen(function* () {
+            yield* client`create function pg_temp.told(n int) returns int language plpgsql as
+              'begin raise notice ''at %'', n; return n; end'`
+            return yield* unit.copyRows(
+              "select pg_temp.told(i), repeat('x', 1000) from generate_series(1, 2000000) as i",
+              [],
+              collector
+            )
+          })
+        )
+        const fiber = yield* Effect.forkChild(notices)
+        yield* observer.seen("the server waits for its client", ({ wait }) => wait === "Client:ClientWrite")
+        assert.isBelow(collector.bytes, 1_000_000)
+        yield* Fiber.interrupt(fiber)
+      }).pipe(text)
+    )
 
     it.effect("are timed out", () =>
       Effect.gen(function* () {
@@ -354,7 +385,7 @@ layer(Pg.layer("PgCopy"), { excludeTestServices: true })("rows as bytes", (it) =
           const fiber = yield* Effect.forkDetach(Effect.exit(copied("left", endless, collector)))
           yield* observer.seen("the server waits", ({ wait }) => wait === "Client:ClientWrite")
           return fiber
-        }).pipe(Effect.provide(Pg.pool({ maxConnections: 1, drainTimeout: "50 millis" })))
+        }).pipe(Effect.provide(Pg.pool({ maxConnections: 1, drainTimeout: "50 millis", cancelGrace: "1 minute" })))
         const fiber = yield* scoped
         const exit = yield* Fiber.join(fiber)
         assert.isTrue(Exit.isFailure(exit))

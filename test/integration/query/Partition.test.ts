@@ -1,6 +1,6 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Exit, Fiber, Schema, Stream } from "effect"
-import { Partition, Query, QueryPool, RetryPolicy } from "querypool"
+import { DurationHistory, Partition, Query, QueryPool, RetryPolicy } from "querypool"
 import type { QueryEvent } from "querypool"
 import * as Pg from "../../support/Pg.ts"
 import { waitUntil } from "../../support/waitUntil.ts"
@@ -78,6 +78,26 @@ const failing: Partition.Each = (sql, part) =>
 
 layer(Pg.layer("Partition"), { excludeTestServices: true })("a query in parts", (it) => {
   describe("by range", () => {
+    it.effect("teaches a history of durations nothing of its parts", () =>
+      Effect.gen(function* () {
+        const taught: Array<string> = []
+        const history = DurationHistory.DurationHistory.of({
+          recall: Effect.succeed(() => undefined),
+          learn: (run) => Effect.sync(() => void taught.push(...run.keys()))
+        })
+        const parts = Partition.findAll(Partition.byRange(accounts, { column: "id", parts: 4 }))
+        const aside = Query.make("aside [1]", (sql) => sql`select 1`)
+        for (const snapshot of [false, true]) {
+          yield* Effect.provideService(
+            QueryPool.all([parts, aside], { snapshot }),
+            DurationHistory.DurationHistory,
+            history
+          )
+        }
+        assert.deepStrictEqual(taught, ["aside [1]", "aside [1]"])
+      }).pipe(Effect.provide(Pg.pool()))
+    )
+
     it.effect("gives all rows, part after part", () =>
       Effect.gen(function* () {
         const rows = yield* Partition.findAll(Partition.byRange(accounts, { column: "id", parts: 8 }))

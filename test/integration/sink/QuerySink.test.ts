@@ -1,5 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Exit, Fiber, FileSystem, Layer, Schedule } from "effect"
+import { parquetReadObjects } from "hyparquet"
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Query, QueryPool, QuerySink, RetryPolicy, SinkError } from "querypool"
@@ -100,6 +101,76 @@ layer(Layer.merge(Pg.layer("QuerySink"), files), { excludeTestServices: true })(
         }
         yield* QuerySink.file({ name: "tagged", statement: (sql) => sql`select ${41}::int + 1 as n`, path, format })
         assert.deepStrictEqual(linesOf(path), ['["n"]', '["42"]'])
+      })
+    ).pipe(one)
+  )
+
+  it.effect("has the format that its path says, unless another is given", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const contents: Record<string, string> = {}
+        const write = (name: string, format?: QuerySink.Format) =>
+          Effect.map(
+            QuerySink.file({
+              name,
+              statement: (sql) => sql`select 1 as n, 'a, "b"' as t, null as nothing union all select 2, '', 'x'`,
+              path: join(folder, name),
+              format
+            }),
+            ({ path }) => (contents[name] = readFileSync(path, "utf8"))
+          )
+        for (const name of ["a.csv", "A.CSV", "a.json", "a.ndjson", "a.jsonl"]) yield* write(name)
+        yield* write("a.tsv", QuerySink.csv({ delimiter: "\t", null: "-", header: false }))
+        const csv = 'n,t,nothing\n1,"a, ""b""",\n2,"",x\n'
+        const lines = '{"n":1,"t":"a, \\"b\\"","nothing":null}\n{"n":2,"t":"","nothing":"x"}\n'
+        assert.strictEqual(contents["a.csv"], csv)
+        assert.strictEqual(contents["A.CSV"], csv)
+        assert.strictEqual(contents["a.ndjson"], lines)
+        assert.strictEqual(contents["a.jsonl"], lines)
+        assert.deepStrictEqual(JSON.parse(contents["a.json"] ?? ""), [
+          { n: 1, t: 'a, "b"', nothing: null },
+          { n: 2, t: "", nothing: "x" }
+        ])
+        assert.strictEqual(contents["a.tsv"], '1\t"a, ""b"""\t-\n2\t""\tx\n')
+        for (const path of ["a.txt", "csv", "folder.csv/a", ""]) {
+          assert.throws(
+            () => QuerySink.file({ name: "no", statement: (sql) => sql`select 1`, path }),
+            RangeError,
+            `Expected \`path\` to end in one of .csv, `
+          )
+        }
+      })
+    ).pipe(one)
+  )
+
+  it.effect("may be Parquet, whose rows come before the package that writes it is loaded", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const { bytes, path, rows } = yield* QuerySink.file({
+          name: "parquet",
+          statement: (sql) =>
+            sql`select i, i / 4.0::float8 as ratio, 'row ' || i as t from generate_series(1, 50000) as i`,
+          path: join(folder, "a.parquet")
+        })
+        const content = readFileSync(path)
+        assert.strictEqual(rows, 50_000)
+        assert.strictEqual(bytes, content.length)
+        const file = content.buffer.slice(content.byteOffset, content.byteOffset + content.length)
+        const read = yield* Effect.promise(() => parquetReadObjects({ file }))
+        assert.deepStrictEqual(
+          read,
+          Array.from({ length: 50_000 }, (_, i) => ({ i: i + 1, ratio: (i + 1) / 4, t: `row ${i + 1}` }))
+        )
+        const error = yield* Effect.flip(
+          QuerySink.file({
+            name: "held",
+            statement: (sql) => sql`select 'infinity'::timestamptz as "at" from generate_series(1, 10)`,
+            path: join(folder, "b.parquet")
+          })
+        )
+        assert.isTrue(error._tag === "SinkError" && error.reason._tag === "NotEncodable")
+        assert.include(error.message, `Cannot write ${join(folder, "b.parquet")}: `)
+        assert.deepStrictEqual(readdirSync(folder), ["a.parquet"])
       })
     ).pipe(one)
   )

@@ -104,16 +104,3 @@ describe("a run whose server does not answer", () => {
     }).pipe(provided)
   )
 })
-
-describe("a run whose server answers", () => {
-  it.live("stops once, though npm hands on the Ctrl-C that it has had already", () =>
-    Effect.gen(function* () {
-      const { running } = yield* underWay
-      running.signal("SIGINT")
-      running.signal("SIGINT")
-      const ended = yield* running.ended
-      assert.deepStrictEqual(outcomesOf(documentOf(ended)), { fast: "succeeded", sleeps: "cancelled", late: "skipped" })
-      assert.strictEqual(ended.code, 130)
-    }).pipe(provided)
-  )
-})

@@ -8,7 +8,10 @@ describe("a message that quotes what was typed", () => {
     "postgres://s3cr3t@host",
     "host=h password=s3cr3t: there is no such file or folder",
     "Expected sslmode to be one of disable, got require;password=s3cr3t",
-    "postgres://h/db?user=me&PASSWORD=s3cr3t&x=y"
+    "postgres://h/db?user=me&PASSWORD=s3cr3t&x=y",
+    "PGPASSWORD=s3cr3t: there is no such file or folder",
+    "host=h password='it\\'s s3cr3t' user=me: there is no such file or folder",
+    "host=h password = s3cr3t: there is no such file or folder"
   ])("does not say the password in %s", (message) => {
     assert.notInclude(sayable(message), "s3cr3t")
   })

@@ -1,20 +1,19 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Result } from "effect"
+import { Effect } from "effect"
 import { planOf, withEstimates } from "../../../src/cli/FilePlan.ts"
 import type { FileQuery } from "../../../src/cli/QueryFiles.ts"
-import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
+import { queriesOf } from "../../support/fileQueries.ts"
+
+type Files = Readonly<Record<string, string>>
 
 /** The queries of files, by name and text. */
-const queriesOf = (files: Readonly<Record<string, string>>): ReadonlyArray<FileQuery> =>
-  Object.entries(files).flatMap(([name, text]) => {
-    const source = Result.getOrThrow(parseSqlFile({ file: `q/${name}.sql`, defaultName: name, text }))
-    return source.queries.map((query) => ({ ...query, source }))
-  })
+const queriesOfAll = (files: Files): ReadonlyArray<FileQuery> =>
+  Object.entries(files).flatMap(([name, text]) => queriesOf(text, name, `q/${name}.sql`))
 
 const namesOf = (queries: ReadonlyArray<FileQuery>) => queries.map(({ name }) => name)
 
-const messageOf = (files: Readonly<Record<string, string>>, selections: ReadonlyArray<string> = []) =>
-  Effect.map(Effect.flip(planOf(queriesOf(files), selections)), ({ message }) => message)
+const messageOf = (files: Files, selections: ReadonlyArray<string> = []) =>
+  Effect.map(Effect.flip(planOf(queriesOfAll(files), selections)), ({ message }) => message)
 
 const daily = {
   "daily/load": "-- tag: team=data, nightly=yes\nselect 1",
@@ -25,7 +24,7 @@ const daily = {
 }
 
 const selected = (...selections: ReadonlyArray<string>) =>
-  Effect.map(planOf(queriesOf(daily), selections), ({ plan, queries }) => {
+  Effect.map(planOf(queriesOfAll(daily), selections), ({ plan, queries }) => {
     assert.deepStrictEqual(
       plan.nodes.map(({ name }) => name),
       namesOf(queries)
@@ -125,7 +124,7 @@ describe("needs are refused", () => {
 describe("estimates", () => {
   it.effect("become the durations of the plan, and change nothing where there are none", () =>
     Effect.gen(function* () {
-      const made = yield* planOf(queriesOf(daily), ["daily/*"])
+      const made = yield* planOf(queriesOfAll(daily), ["daily/*"])
       assert.deepStrictEqual(yield* withEstimates(made, []), made)
       const { plan } = yield* withEstimates(made, [30, undefined])
       assert.deepStrictEqual(

@@ -3,13 +3,13 @@ import { Result } from "effect"
 import type { FilePlan } from "../../../src/cli/FilePlan.ts"
 import { factsOf, toTable } from "../../../src/cli/PlanOutput.ts"
 import * as Plan from "../../../src/query/Plan.ts"
-import { queriesOf } from "../../support/fileRuns.ts"
+import { dailySql, queriesOf } from "../../support/fileQueries.ts"
 
 const piped = { width: undefined, color: false }
 
 /** A plan of the queries of a text, with what each is expected to take in milliseconds. */
 const planOf = (text: string, expected: Readonly<Record<string, number>>): FilePlan => {
-  const queries = queriesOf(text, "q")
+  const queries = queriesOf(text)
   const plan = Plan.make(
     queries.map(({ name, settings: { needs = [] } }) => ({
       name,
@@ -20,23 +20,7 @@ const planOf = (text: string, expected: Readonly<Record<string, number>>): FileP
   return { queries, plan: Result.getOrThrow(plan) }
 }
 
-const text = `
-  -- name: report
-  -- needs: users, orders
-  select 1;
-  -- name: users
-  -- needs: load
-  select 1;
-  -- name: orders
-  -- needs: load
-  select 1;
-  -- name: load
-  -- tag: team=data
-  select 1;
-  -- name: vacuum
-  select 1;`
-
-const known = planOf(text, { report: 100, users: 2_000, orders: 5_000, load: 3_000, vacuum: 4_000 })
+const known = planOf(dailySql, { report: 100, users: 2_000, orders: 5_000, load: 3_000, vacuum: 4_000 })
 
 describe("people are shown of a plan", () => {
   it("its waves, the order in which its queries start, and how long it takes at least", () => {
@@ -56,7 +40,7 @@ describe("people are shown of a plan", () => {
   })
 
   it("of how many queries nothing is known", () => {
-    const some = toTable(factsOf(planOf(text, { load: 3_000, orders: 5_000 }), 2, "given"), piped).split("\n")
+    const some = toTable(factsOf(planOf(dailySql, { load: 3_000, orders: 5_000 }), 2, "given"), piped).split("\n")
     assert.strictEqual(some[3], "   1  vacuum                              4.00 s      2")
     assert.deepStrictEqual(some.slice(-3), [
       "5 queries in 3 waves, 2 at a time, in the order given",
@@ -66,7 +50,7 @@ describe("people are shown of a plan", () => {
   })
 
   it("numbers of queries where no duration is known", () => {
-    const none = toTable(factsOf(planOf(text, {}), 2, "given"), piped).split("\n")
+    const none = toTable(factsOf(planOf(dailySql, {}), 2, "given"), piped).split("\n")
     assert.deepStrictEqual(none.slice(0, 3), [
       "wave  query   needs          remaining  order",
       "────  ──────  ─────────────  ─────────  ─────",
@@ -134,7 +118,7 @@ describe("programs are told of a plan", () => {
   })
 
   it("in numbers of queries where no duration is known", () => {
-    assert.deepInclude(factsOf(planOf(text, {}), 1, "given"), {
+    assert.deepInclude(factsOf(planOf(dailySql, {}), 1, "given"), {
       unit: "queries",
       makespan: 5,
       lowerBound: 5,

@@ -97,7 +97,10 @@ describe("a file of targets", () => {
         assert.match(message, start, url)
         assert.notMatch(message, /s3cr3t|s3c|r3t/)
       }
-      assert.strictEqual(yield* refusal(new Uint8Array([0x61, 0x3d, 0xff])), "folder/t.txt: this is not UTF-8 text")
+      assert.strictEqual(
+        yield* refusal(new Uint8Array([0x61, 0x3d, 0xff])),
+        "folder/t.txt: this is not UTF-8 text. Save it as UTF-8"
+      )
     })
   )
 })

@@ -6,7 +6,7 @@ import { forPeople, forPrograms } from "../../../src/cli/RunOutput.ts"
 import type { Finished, RunReport, Teller } from "../../../src/cli/Teller.ts"
 import { ConnectionLost, QueryError, Rejected } from "../../../src/query/QueryError.ts"
 import type { QueryReport } from "../../../src/query/Report.ts"
-import { queriesOf } from "../../support/fileRuns.ts"
+import { queriesOf } from "../../support/fileQueries.ts"
 
 const { OID } = PgTypes
 

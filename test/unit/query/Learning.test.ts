@@ -177,6 +177,16 @@ describe("what members of a run are expected to take", () => {
       assert.deepStrictEqual(yield* estimates(members), [12, undefined, undefined, 12])
     }).pipe(scripted({ a: 12 }).provide)
   )
+
+  it.effect("is asked once of a name, however many queries have it", () =>
+    Effect.gen(function* () {
+      const history = scripted({ a: 12 })
+      const names = Array.from({ length: 1000 }, (_, index) => (index % 2 === 0 ? "a" : "unknown"))
+      const found = yield* estimates(names.map((name) => ({ name }))).pipe(history.provide)
+      assert.deepStrictEqual(found.slice(-2), [12, undefined])
+      assert.strictEqual(history.asked(), 2)
+    })
+  )
 })
 
 /** The names of a run's queries as they were started. */

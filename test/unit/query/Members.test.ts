@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Result, Schedule } from "effect"
 import { DurationHistory } from "../../../src/query/Learning.ts"
+import { orderOf } from "../../../src/query/Makespan.ts"
 import { planned } from "../../../src/query/Members.ts"
 import * as Outcome from "../../../src/query/Outcome.ts"
 import * as Plan from "../../../src/query/Plan.ts"
@@ -44,7 +45,7 @@ const inPlan = (steps: ReadonlyArray<Step>): Iterable<AnyQuery> => {
   const plan = planOf(steps)
   return planned(
     steps.map(([query]) => query),
-    { needs: plan.needs, order: Plan.orderOf(plan, "given") }
+    { needs: plan.needs, order: orderOf(plan, "given") }
   )
 }
 
@@ -278,7 +279,7 @@ describe("a query that needs others", () => {
         const onEvent = (event: QueryEvent) => events.push(event)
         const members = planned(
           queries.map((query) => takes(query.name, query.expected)),
-          { needs: plan.needs, order: Plan.orderOf(plan, order) }
+          { needs: plan.needs, order: orderOf(plan, order) }
         )
         const fiber = yield* Effect.forkChild(
           QueryPool.all(members, { concurrency: workers, onEvent, mode: "outcome" }).pipe(provide)

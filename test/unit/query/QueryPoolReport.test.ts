@@ -7,6 +7,8 @@ import * as Report from "../../../src/query/Report.ts"
 import * as ScriptedPool from "./ScriptedPool.ts"
 import { timePasses } from "./timePasses.ts"
 
+const rows = (name: string) => Query.stream({ name, schema: Schema.Struct({}), statement: (sql) => sql`select 1` })
+
 const takes = (name: string, millis: number) => Query.make(name, () => Effect.sleep(millis))
 
 describe("QueryPool.report", () => {
@@ -58,8 +60,6 @@ describe("QueryPool.report", () => {
   it.effect("has a lower bound that its run could not beat, also of streams of rows, which take no slots", () =>
     Effect.gen(function* () {
       const { provide } = yield* ScriptedPool.make({ answer: () => Effect.delay(Effect.succeed([]), 30) })
-      const rows = (name: string) =>
-        Query.stream({ name, schema: Schema.Struct({}), statement: (sql) => sql`select 1` })
       const streams = ["a", "b", "c"].map((name) => Stream.runDrain(rows(name)))
       const all = Effect.all(streams, { concurrency: "unbounded", discard: true })
       const fiber = yield* Effect.forkChild(QueryPool.report([all], { concurrency: 1 }).pipe(provide))

@@ -1,9 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Stream } from "effect"
+import { Effect, Fiber, Schedule, Stream } from "effect"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import * as Query from "../../../src/query/Query.ts"
 import * as QueryPool from "../../../src/query/QueryPool.ts"
+import * as RetryPolicy from "../../../src/query/RetryPolicy.ts"
+import { below, forSeeds } from "../../support/Chaos.ts"
 import * as ScriptedPool from "./ScriptedPool.ts"
 import { timePasses } from "./timePasses.ts"
 
@@ -239,4 +241,91 @@ describe("QueryPool.stream", () => {
       assert.isBelow(grown, 500_000)
     })
   )
+
+  it.effect("gives each query once, is never far ahead of its reader, and leaves nothing, in any interleaving", () => {
+    const ends = new Map<string, number>()
+    return forSeeds(50, () =>
+      Effect.gen(function* () {
+        const { ledger, provide } = yield* ScriptedPool.make({
+          open: () => Effect.flatMap(below(3), Effect.sleep),
+          close: () => Effect.yieldNow
+        })
+        const concurrency = 1 + (yield* below(4))
+        const preserveOrder = (yield* below(2)) === 0
+        const hasRetries = (yield* below(2)) === 0
+        const most = (yield* below(4)) === 0 ? 1 + (yield* below(10)) : Infinity
+        const interruptAt = (yield* below(4)) === 0 ? 1 + (yield* below(60)) : Infinity
+        const isBroken = (yield* below(4)) === 0
+        const slowness = yield* below(12)
+        const count = 24
+        let [pulled, read, closed] = [0, 0, 0]
+        const members = Array.from({ length: count }, (_, id) => {
+          let attempts = 0
+          const body = () =>
+            Effect.gen(function* () {
+              yield* Effect.sleep(yield* below(10))
+              const end = yield* below(8)
+              if (end === 0 || (hasRetries && end < 4 && attempts++ === 0)) return yield* Effect.fail("no")
+              if (end === 1) return yield* Effect.interrupt
+              return id
+            })
+          const again = RetryPolicy.make({
+            on: () => true,
+            schedule: Schedule.spaced(15)
+          })
+          return hasRetries ? Query.make(`${id}`, body, { retry: again }) : Query.make(`${id}`, body)
+        })
+        const source = function* () {
+          try {
+            for (const member of members) {
+              pulled++
+              yield member
+            }
+            if (isBroken) throw new Error("the list is broken")
+          } finally {
+            closed++
+          }
+        }
+        const names: Array<string> = []
+        const results = QueryPool.stream(source(), { concurrency, preserveOrder })
+        const reader = Stream.runForEach(Stream.take(results, most), ({ query }) =>
+          Effect.andThen(
+            Effect.flatMap(below(1 + slowness), Effect.sleep),
+            Effect.sync(() => {
+              read++
+              names.push(query.name)
+            })
+          )
+        )
+        const fiber = yield* Effect.forkChild(Effect.exit(reader.pipe(provide)))
+        for (let millis = 0; millis < 2_000 && fiber.pollUnsafe() === undefined; millis++) {
+          if (millis === interruptAt) yield* Effect.forkChild(Fiber.interrupt(fiber))
+          yield* timePasses(1)
+          assert.isAtMost(ledger.inUse, concurrency)
+          // The reader has as many as can lie ready when the last worker begins.
+          if (!hasRetries) assert.isAtMost(pulled - read, 4 * concurrency - 2)
+        }
+        const exit = fiber.pollUnsafe() ?? assert.fail("it has ended by then")
+        const wasInterrupted = interruptAt !== Infinity && exit._tag === "Failure"
+        const expected = members.slice(0, Math.min(most, count)).map(({ name }) => name)
+        const given = preserveOrder ? names : names.toSorted((a, b) => Number(a) - Number(b))
+        assert.lengthOf(new Set(names), names.length)
+        if (!wasInterrupted && most === Infinity) assert.deepStrictEqual(given, expected)
+        else if (preserveOrder) assert.deepStrictEqual(given, expected.slice(0, names.length))
+        if (!wasInterrupted) assert.lengthOf(names, expected.length)
+        assert.deepStrictEqual([closed, ledger.inUse, ledger.closed.length], [1, 0, ledger.opened.length])
+        const [opened, taken] = [ledger.opened.length, pulled]
+        yield* timePasses(100)
+        assert.deepStrictEqual([ledger.opened.length, pulled], [opened, taken])
+        const end = wasInterrupted ? "interrupted" : most !== Infinity ? "left" : isBroken ? "broken" : "read"
+        ends.set(end, (ends.get(end) ?? 0) + 1)
+      })
+    ).pipe(
+      Effect.tap(
+        Effect.sync(() => {
+          for (const end of ["read", "broken", "left", "interrupted"]) assert.isAbove(ends.get(end) ?? 0, 2, end)
+        })
+      )
+    )
+  })
 })

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber, Result, Schema } from "effect"
 import { planned } from "../../../src/query/Members.ts"
+import * as Makespan from "../../../src/query/Makespan.ts"
 import * as Plan from "../../../src/query/Plan.ts"
 import * as Progress from "../../../src/query/Progress.ts"
 import * as Query from "../../../src/query/Query.ts"
@@ -42,7 +43,7 @@ const perform = (
     const { add, progress } = Progress.collector({ ...options, plan: options.planned === true ? plan : undefined })
     const members = queries.map(({ millis, name }) => Query.make(name, () => Effect.sleep(millis)))
     const known =
-      options.planned === true ? planned(members, { needs: plan.needs, order: Plan.orderOf(plan, order) }) : members
+      options.planned === true ? planned(members, { needs: plan.needs, order: Makespan.orderOf(plan, order) }) : members
     const { concurrency } = options
     let end = 0
     const onEvent = (event: QueryEvent) => {
@@ -65,6 +66,9 @@ const perform = (
 
 const take = (name: string, millis: number, count: number) =>
   Array.from({ length: count }, (_, index) => ({ name: `${name}${index}`, millis }))
+
+const ifKnown = (name: string) => (name.startsWith("known") ? 4_000 : undefined)
+const ifLong = (name: string) => (name.startsWith("long") ? 9_000 : 2_000)
 
 const remainingOf = ({ remainingMillis }: Look) => remainingMillis
 
@@ -109,6 +113,18 @@ describe("the time that is left to a run", () => {
     })
   )
 
+  it.effect("is not said once all that is left has taken more than twice what it was to take", () =>
+    Effect.gen(function* () {
+      for (const expected of [undefined, () => 2_000]) {
+        const queries = [...take("q", 2_000, 8), ...take("stuck", 40_000, 2)]
+        const { looks } = yield* perform(queries, { expected, concurrency: 2 })
+        const at = (second: number) => looks.find((look) => look.at > second * 1_000)
+        assert.isDefined(at(9)?.remainingMillis)
+        assert.deepInclude(at(30), { succeeded: 8, remainingMillis: undefined })
+      }
+    })
+  )
+
   it.effect("is not said where nothing was learned, before as many have ended as run at once", () =>
     Effect.gen(function* () {
       const { looks, makespan } = yield* perform(take("q", 5_000, 9), { concurrency: 3 })
@@ -133,10 +149,9 @@ describe("the time that is left to a run", () => {
   it.effect("lets the mean of the learned stand for a few that are new, and not for most", () =>
     Effect.gen(function* () {
       const queries = [...take("known", 4_000, 4), ...take("new", 4_000, 4)]
-      const known = (name: string) => (name.startsWith("known") ? 4_000 : undefined)
-      const half = yield* perform(queries, { expected: known, concurrency: 2 })
+      const half = yield* perform(queries, { expected: ifKnown, concurrency: 2 })
       for (const { at, remainingMillis = NaN } of half.looks) assert.closeTo(at + remainingMillis, half.makespan, 1)
-      const few = yield* perform([...queries, ...take("newer", 4_000, 1)], { expected: known, concurrency: 2 })
+      const few = yield* perform([...queries, ...take("newer", 4_000, 1)], { expected: ifKnown, concurrency: 2 })
       assert.isUndefined(few.looks[0]?.remainingMillis)
     })
   )
@@ -144,9 +159,8 @@ describe("the time that is left to a run", () => {
   it.effect("goes by the longest where that is first, and that is left alone in the end where it is last", () =>
     Effect.gen(function* () {
       const queries = [...take("q", 2_000, 6), ...take("long", 9_000, 1)]
-      const expected = (name: string) => (name.startsWith("long") ? 9_000 : 2_000)
       for (const order of ["given", "longest-first"] as const) {
-        const { looks, makespan } = yield* perform(queries, { order, expected, concurrency: 2 })
+        const { looks, makespan } = yield* perform(queries, { order, expected: ifLong, concurrency: 2 })
         const [first] = looks.map(remainingOf)
         // A run in an order of its own needs a history in its context, and without one is in the order given.
         assert.closeTo((first ?? NaN) + lookEveryMillis, order === "given" ? makespan : 11_000, 1)

@@ -167,7 +167,7 @@ describe("a runner", () => {
         byQueue.set(queue, now)
         assert.isAtMost(now, queue === "keyed" ? 1 : 2, queue)
         yield* Effect.sleep(10)
-        byQueue.set(queue, now - 1)
+        byQueue.set(queue, (byQueue.get(queue) ?? 1) - 1)
         running--
       })
     const [slow, wide, keyed] = [one("slow"), one("wide"), one("keyed", () => "same")]
