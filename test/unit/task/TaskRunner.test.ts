@@ -256,7 +256,7 @@ describe("a runner", () => {
   it.effect("refuses payloads and delays that cannot be", () =>
     Effect.gen(function* () {
       const unfit = yield* Effect.exit(Task.enqueue(mail, { id: Number.NaN }))
-      assert.include(["Unfit"], reasonOf(unfit))
+      assert.strictEqual(reasonOf(unfit), "Unfit")
       assert.strictEqual(reasonOf(yield* Effect.exit(Task.enqueue(mail, { id: 1 }, { delay: -1 }))), "Impossible")
     }).pipe(Effect.provide(layerMemory()))
   )
