@@ -25,33 +25,17 @@ import { isAnswered, isConnectionGone, outcomeOf, StreamOpen } from "./PgErrors.
 import { PgLedger } from "./PgLedger.ts"
 import type { TransactionId } from "./PgLostCommit.ts"
 import { readId } from "./PgLostCommit.ts"
+import { resetSession } from "./PgReset.ts"
 import type { Verdict } from "./PgResidue.ts"
 import { verdictOf } from "./PgResidue.ts"
 import type { PgSnapshot } from "./PgSnapshot.ts"
 import { beginReading } from "./PgSnapshot.ts"
+import type { Tags } from "./PgTags.ts"
 import { outside, PgTurns } from "./PgTurns.ts"
 import { untune } from "./PgTuning.ts"
 import type { ServerConnection } from "./ServerConnection.ts"
 
 type TransformRows = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
-
-/**
- * Undoes in one round trip what a unit may have left behind, and keeps the driver's prepared statements, which
- * DISCARD ALL would drop (0.25 ms; seven statements of their own: 0.56 ms).
- */
-const resetSession = `DO $querypool$ declare prepared record; begin
-  set session authorization default;
-  reset role;
-  reset all;
-  execute 'close all';
-  execute 'unlisten *';
-  perform pg_catalog.pg_advisory_unlock_all();
-  execute 'discard temp';
-  execute 'discard sequences';
-  for prepared in select name from pg_catalog.pg_prepared_statements where from_sql loop
-    execute pg_catalog.format('deallocate %I', prepared.name);
-  end loop;
-end $querypool$`
 
 const stuckError = (): SqlError => {
   const message = "The session was given up, because a transaction on it could be neither committed nor rolled back"
@@ -96,6 +80,10 @@ export class PgSession implements SqlConnection, Unit {
   readonly ledger = new PgLedger()
   /** The latest statement of the unit's own, for its errors: what begins and ends a transaction is none. */
   sql: string | undefined
+  parameters: ReadonlyArray<unknown> | undefined
+  traceparent: string | undefined
+  /** What stands behind the unit's statements. */
+  tags: Tags | undefined
   /** Whether a COMMIT whose answer is lost is to be looked up: the unit could be tried again then. */
   looksUp = false
   committing = false
@@ -250,7 +238,8 @@ export class PgSession implements SqlConnection, Unit {
   /** One statement, from the check that it may run to the count of its rows. */
   private run<A>(
     sql: string,
-    statement: (pg: PgConnection.PgConnection) => Effect.Effect<A, SqlError>,
+    params: ReadonlyArray<unknown>,
+    statement: (pg: PgConnection.PgConnection, sql: string, mayPrepare: boolean) => Effect.Effect<A, SqlError>,
     rowCount: (result: A) => number,
     control: boolean
   ): Effect.Effect<A, SqlError> {
@@ -260,7 +249,10 @@ export class PgSession implements SqlConnection, Unit {
         const refused = this.refusal() ?? (control ? undefined : this.refused(verdictOf(sql)))
         if (refused !== undefined) return refused
         sent = this.sending(sql, control)
-        return statement(this.connection.pg)
+        if (control) return statement(this.connection.pg, sql, true)
+        this.parameters = params
+        const tagged = this.tags?.on(sql, this.query, this.traceparent)
+        return statement(this.connection.pg, tagged?.sql ?? sql, tagged?.prepare ?? true)
       }
       // The end is in place before the beginning: an interruption may come between any two steps.
       return Effect.onExitPrimitive(control ? Effect.suspend(send) : this.inTurn(send), (exit) => {
@@ -274,7 +266,8 @@ export class PgSession implements SqlConnection, Unit {
   private result(sql: string, params: ReadonlyArray<unknown>, prepare: boolean, control = false) {
     return this.run(
       sql,
-      (pg) => pg.query(sql, params, prepare),
+      params,
+      (pg, tagged, mayPrepare) => pg.query(tagged, params, prepare && mayPrepare),
       (result) => result.rows.length,
       control
     )
@@ -283,7 +276,8 @@ export class PgSession implements SqlConnection, Unit {
   private values(sql: string, params: ReadonlyArray<unknown>, prepare: boolean) {
     return this.run(
       sql,
-      (pg) => pg.queryValues(sql, params, prepare),
+      params,
+      (pg, tagged, mayPrepare) => pg.queryValues(tagged, params, prepare && mayPrepare),
       (values) => values.length,
       false
     )
@@ -408,10 +402,12 @@ export class PgSession implements SqlConnection, Unit {
           const refused = this.refusal() ?? this.refused(verdictOf(sql))
           if (refused !== undefined) return refused
           sent = this.sending(sql, false)
+          this.parameters = params
           this.streaming = true
           return Effect.void
         })
-        const rows = this.connection.pg.stream(sql, params).pipe(
+        const tagged = this.tags?.on(sql, this.query, this.traceparent).sql ?? sql
+        const rows = this.connection.pg.stream(tagged, params).pipe(
           Stream.mapArray((rows) => {
             this.rows += rows.length
             return transformRows === undefined ? rows : (transformRows(rows) as typeof rows)
