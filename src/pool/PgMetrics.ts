@@ -155,7 +155,11 @@ export class PgMetrics implements Meter {
   }
 
   private histogram(id: string, description: string, attributes: Attributes, read: () => HistogramState): void {
-    const metric = Metric.histogram(id, { description, attributes: { ...attributes, unit: "s" }, boundaries: boundsSeconds })
+    const metric = Metric.histogram(id, {
+      description,
+      attributes: { ...attributes, unit: "s" },
+      boundaries: boundsSeconds
+    })
     this.registrations.push(Metric.registerUnsafe(metric, this.context, { get: read, update: unused, modify: unused }))
   }
 

@@ -393,7 +393,10 @@ const openRun = Effect.fnUntraced(function* (name: string, options: RunOptions |
   const clock = yield* Clock.Clock
   const snapshot = options?.snapshot ?? false
   const watch = yield* Watch.here(pool.telemetry)
-  yield* runSpan(watch, name, { "querypool.run.concurrency": concurrency, "querypool.run.snapshot": snapshot !== false })
+  yield* runSpan(watch, name, {
+    "querypool.run.concurrency": concurrency,
+    "querypool.run.snapshot": snapshot !== false
+  })
   const run: Run = new Run({
     concurrency,
     workers: Math.min(concurrency, members),

@@ -65,7 +65,12 @@ export class QuerySpans {
     const { outside, query, watch } = this
     // Not before: what is interrupted before its first step has no end either.
     const parent = watch.parentOf(fiber)
-    const span = (this.span ??= open(outside, { ...described(query, watch.telemetry), startedAt: this.beganAt, parent, fiber }))
+    const span = (this.span ??= open(outside, {
+      ...described(query, watch.telemetry),
+      startedAt: this.beganAt,
+      parent,
+      fiber
+    }))
     this.endDelay(span)
     const around = query.options.retry === undefined ? span : this.openAttempt(span, number)
     const inside = (this.tracer = new UnitTracer(outside, around, watch.telemetry))
@@ -131,7 +136,9 @@ export class QuerySpans {
   /** What is told of its only statement, if it had just one. */
   private get statement(): Attributes {
     const { tracer, unit } = this
-    return tracer?.hasStatements === true ? (tracer.onlyStatement ?? {}) : ofLane(this.query, unit, this.watch.telemetry)
+    return tracer?.hasStatements === true
+      ? (tracer.onlyStatement ?? {})
+      : ofLane(this.query, unit, this.watch.telemetry)
   }
 
   private endAttempt(exit: Exited, failure: Failure | undefined): bigint {
@@ -215,7 +222,12 @@ const end = (
 
 const tellCancel = (tracer: Tracer.Tracer, { how, tookMillis }: CancelEnd, to: bigint, parent: Tracer.Span): void => {
   const startedAt = to - nanosOf(tookMillis)
-  tell(tracer, { name: "cancel", kind: "internal", startedAt, parent, attributes: { "querypool.cancel.how": how } }, to, Exit.void)
+  tell(
+    tracer,
+    { name: "cancel", kind: "internal", startedAt, parent, attributes: { "querypool.cancel.how": how } },
+    to,
+    Exit.void
+  )
 }
 
 /**
@@ -235,7 +247,16 @@ export const tellAfterwards = (
 ): void => {
   const { attempts, beganMillis, cancel, failure, nowMillis, unit } = facts
   const isLong = nowMillis - beganMillis >= longMillis
-  const why = failure !== undefined ? failure.type === "cancelled" ? "cancelled" : "failed" : attempts > 1 ? "retried" : isLong ? "long" : undefined
+  const why =
+    failure !== undefined
+      ? failure.type === "cancelled"
+        ? "cancelled"
+        : "failed"
+      : attempts > 1
+        ? "retried"
+        : isLong
+          ? "long"
+          : undefined
   const { run, telemetry, tracer } = watch
   if (why === undefined || tracer === undefined || !telemetry.remarkable.take(nowMillis)) return
   watch.toldAfterwards()

@@ -112,7 +112,8 @@ export const exitOfSpan = (
   if (failure === cancelled || values) return exit
   const error = new Error(failure.message)
   error.name = failure.type
-  error.stack = origin === undefined ? `${error.name}: ${error.message}` : `${error.name}: ${error.message}\n    at ${origin}`
+  error.stack =
+    origin === undefined ? `${error.name}: ${error.message}` : `${error.name}: ${error.message}\n    at ${origin}`
   return Exit.fail(error)
 }
 

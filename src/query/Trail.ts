@@ -20,7 +20,10 @@ import type { Watch } from "./Watch.ts"
  *
  * @internal
  */
-export interface Progress extends Pick<Unit, "rows" | "sql" | "parameters" | "traceparent" | "onNotice" | "onCancelled"> {
+export interface Progress extends Pick<
+  Unit,
+  "rows" | "sql" | "parameters" | "traceparent" | "onNotice" | "onCancelled"
+> {
   readonly command?: string | undefined
 }
 

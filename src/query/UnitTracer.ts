@@ -36,11 +36,7 @@ interface Statement {
  *
  * @internal
  */
-export const attributesOf = (
-  { textOf, values }: Telemetry,
-  sql: string,
-  unit: Statements | undefined
-): Attributes => {
+export const attributesOf = ({ textOf, values }: Telemetry, sql: string, unit: Statements | undefined): Attributes => {
   const attributes: Record<string, unknown> = { "db.query.text": textOf(sql) }
   // Another fiber of the unit may have sent a statement since.
   if (unit?.sql !== sql) return attributes

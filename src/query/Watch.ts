@@ -97,7 +97,8 @@ export class Watch {
     const { clock, run, telemetry, tracer } = this
     const nowMillis = clock.currentTimeMillisUnsafe()
     // What is under a span that is not sampled is not told.
-    const isTold = tracer !== undefined && (fiber === undefined ? run !== undefined : this.parentOf(fiber)?.sampled !== false)
+    const isTold =
+      tracer !== undefined && (fiber === undefined ? run !== undefined : this.parentOf(fiber)?.sampled !== false)
     if (!isTold) return new Trail(this, query, { how: "counted", joins, nowMillis })
     if (telemetry.quota.take(nowMillis)) return new Trail(this, query, { how: "followed", joins, nowMillis })
     this.untold++
@@ -118,7 +119,11 @@ export class Watch {
 
   /** A context under which nothing is told. */
   hidden<R>(tracer: Tracer.Tracer, context: Context.Context<R>): Context.Context<R> {
-    return Context.add(context, Tracer.ParentSpan, unsampled(tracer, Context.getOrUndefined(context, Tracer.ParentSpan)))
+    return Context.add(
+      context,
+      Tracer.ParentSpan,
+      unsampled(tracer, Context.getOrUndefined(context, Tracer.ParentSpan))
+    )
   }
 
   now(): bigint {
