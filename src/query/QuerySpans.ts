@@ -27,9 +27,6 @@ import type { Watch } from "./Watch.ts"
 /** What took less was no wait: a slot was free, and a connection idle. */
 const waitNanos = 1_000_000n
 
-/** A query that was not followed and took as long as this has a span all the same. */
-const longMillis = 100
-
 const nanosOf = (millis: number): bigint => BigInt(Math.round(millis * 1e6))
 
 type Exited = Exit.Exit<unknown, unknown>
@@ -231,7 +228,7 @@ const tellCancel = (tracer: Tracer.Tracer, { how, tookMillis }: CancelEnd, to: b
 }
 
 /**
- * The span of a query that was not followed, if it deserves one and there is one left. What it was a part of, other than
+ * The span of a query that was not followed, if there is one left. What it was a part of, other than
  * its run, is not known any more.
  *
  * @internal
@@ -240,29 +237,18 @@ export const tellAfterwards = (
   watch: Watch,
   query: QueryInfo,
   facts: Facts & {
-    readonly cancel: CancelEnd | undefined
+    /** What is remarkable about it. */
+    readonly why: string
     readonly beganMillis: number
     readonly nowMillis: number
   }
 ): void => {
-  const { attempts, beganMillis, cancel, failure, nowMillis, unit } = facts
-  const isLong = nowMillis - beganMillis >= longMillis
-  const why =
-    failure !== undefined
-      ? failure.type === "cancelled"
-        ? "cancelled"
-        : "failed"
-      : attempts > 1
-        ? "retried"
-        : isLong
-          ? "long"
-          : undefined
+  const { beganMillis, nowMillis, unit, why } = facts
   const { run, telemetry, tracer } = watch
-  if (why === undefined || tracer === undefined || !telemetry.remarkable.take(nowMillis)) return
+  if (tracer === undefined || !telemetry.remarkable.take(nowMillis)) return
   watch.toldAfterwards()
   const span = open(tracer, { ...described(query, telemetry), startedAt: nanosOf(beganMillis), parent: run?.own })
   const at = nanosOf(nowMillis)
   setAll(span, { ...ofLane(query, unit, telemetry), "querypool.query.told_afterwards": why })
-  if (cancel !== undefined) tellCancel(tracer, cancel, at, span)
   end(span, query, telemetry, { ...facts, at })
 }

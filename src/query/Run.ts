@@ -173,7 +173,7 @@ export const told = <A, E, R>(
   { listener, watch }: Told,
   query: QueryInfo,
   body: (life: Life | undefined) => Effect.Effect<A, E, R>,
-  where: Where = {}
+  where?: Where
 ): Effect.Effect<A, E, R> => {
   const trail = watch?.begin(query, where)
   if (listener === undefined) {

@@ -9,9 +9,9 @@
  */
 import type { Exit } from "effect"
 import { Effect, Stream } from "effect"
-import type { CancelEnd } from "./QueryEvent.ts"
 import type { QueryInfo, Unit } from "./QueryPool.ts"
 import { QuerySpans, tellAfterwards } from "./QuerySpans.ts"
+import type { Failure } from "./Telemetry.ts"
 import { failureOf, failureOfExit, summaryOf } from "./Telemetry.ts"
 import type { Watch } from "./Watch.ts"
 
@@ -46,31 +46,30 @@ export interface Life {
   readonly ended: (exit: Exit.Exit<unknown, unknown>) => void
 }
 
-interface Beginning {
-  /**
-   * Its spans are made as it goes (`followed`), or one at its end if it deserves one: `hidden` where what is around it is
-   * told, and `afterwards` where nothing is; or it is only `counted`.
-   */
-  readonly how: "followed" | "hidden" | "afterwards" | "counted"
-  /** It is a part of another query, whose unit it shares. */
-  readonly joins: boolean
-  readonly nowMillis: number
-}
+/**
+ * Its spans are made as it goes (`followed`), or one at its end if it deserves one: `hidden` where what is around it is
+ * told, and `afterwards` where nothing is; or it is only `counted`.
+ */
+type How = "followed" | "hidden" | "afterwards" | "counted"
 
-/** @internal */
+/**
+ * One for each query: that of a lookup takes 15 µs with all it does, so there is little in it.
+ *
+ * @internal
+ */
 export class Trail implements Life {
   private readonly watch: Watch
   private readonly query: QueryInfo
-  private readonly how: Beginning["how"]
+  private readonly how: How
+  /** It is a part of another query, whose unit it shares. */
   private readonly joins: boolean
   private readonly beganMillis: number
   private readonly spans: QuerySpans | undefined
   private unit: Progress | undefined
   private attempts = 0
-  private cancel: CancelEnd | undefined
   private over = false
 
-  constructor(watch: Watch, query: QueryInfo, { how, joins, nowMillis }: Beginning) {
+  constructor(watch: Watch, query: QueryInfo, how: How, joins: boolean, nowMillis: number) {
     this.watch = watch
     this.query = query
     this.how = how
@@ -103,17 +102,12 @@ export class Trail implements Life {
   }
 
   started(unit: Progress, number: number): void {
+    const { spans } = this
     this.unit = unit
     this.attempts = number
-    this.spans?.started(unit, number)
-    if (!this.joins && this.how !== "counted") unit.onCancelled = this.cancelled
-  }
-
-  private get cancelled(): NonNullable<Progress["onCancelled"]> {
-    return (end) => {
-      this.cancel = end
-      this.spans?.cancelled(end)
-    }
+    if (spans === undefined) return
+    spans.started(unit, number)
+    if (!this.joins) unit.onCancelled = (end) => spans.cancelled(end)
   }
 
   stopped(): void {}
@@ -135,12 +129,28 @@ export class Trail implements Life {
       telemetry.meter?.ended(summaryOf(this.query.name), (nowMillis - this.beganMillis) / 1000, failure)
     }
     if (this.how === "counted") return
-    if (this.spans !== undefined) this.spans.ended(exit, failure)
-    else tellAfterwards(this.watch, this.query, { ...this.facts, exit, failure, nowMillis })
+    if (this.spans !== undefined) return this.spans.ended(exit, failure)
+    const { attempts, beganMillis, joins, unit } = this
+    const why = remarkable(failure, attempts, nowMillis - beganMillis)
+    if (why === undefined) return
+    tellAfterwards(this.watch, this.query, {
+      attempts,
+      beganMillis,
+      exit,
+      failure,
+      joins,
+      nowMillis,
+      unit,
+      why
+    })
   }
+}
 
-  private get facts() {
-    const { attempts, beganMillis, cancel, joins, unit } = this
-    return { attempts, beganMillis, cancel, joins, unit }
-  }
+/** What took as long as this is worth a span. */
+const longMillis = 100
+
+/** Why a query that was not followed has a span all the same, if it has. */
+const remarkable = (failure: Failure | undefined, attempts: number, tookMillis: number): string | undefined => {
+  if (failure !== undefined) return failure.type === "cancelled" ? "cancelled" : "failed"
+  return attempts > 1 ? "retried" : tookMillis >= longMillis ? "long" : undefined
 }

@@ -92,18 +92,21 @@ export class Watch {
   }
 
   /** The turn of a query has come. Without a fiber it is a member of the run itself. */
-  begin(query: QueryInfo, { fiber, joins = false }: Where): Trail {
+  begin(query: QueryInfo, where: Where | undefined): Trail {
     this.queries++
-    const { clock, run, telemetry, tracer } = this
-    const nowMillis = clock.currentTimeMillisUnsafe()
-    // What is under a span that is not sampled is not told.
-    const isTold =
-      tracer !== undefined && (fiber === undefined ? run !== undefined : this.parentOf(fiber)?.sampled !== false)
-    if (!isTold) return new Trail(this, query, { how: "counted", joins, nowMillis })
-    if (telemetry.quota.take(nowMillis)) return new Trail(this, query, { how: "followed", joins, nowMillis })
+    const fiber = where?.fiber
+    const joins = where?.joins === true
+    const nowMillis = this.clock.currentTimeMillisUnsafe()
+    if (!this.isTold(fiber)) return new Trail(this, query, "counted", joins, nowMillis)
+    if (this.telemetry.quota.take(nowMillis)) return new Trail(this, query, "followed", joins, nowMillis)
     this.untold++
-    const how = fiber === undefined ? "afterwards" : "hidden"
-    return new Trail(this, query, { how, joins, nowMillis })
+    return new Trail(this, query, fiber === undefined ? "afterwards" : "hidden", joins, nowMillis)
+  }
+
+  /** What is under a span that is not sampled is not told. */
+  private isTold(fiber: AnyFiber | undefined): boolean {
+    if (this.tracer === undefined) return false
+    return fiber === undefined ? this.run !== undefined : this.parentOf(fiber)?.sampled !== false
   }
 
   /** A query that was not followed has a span after all. */
