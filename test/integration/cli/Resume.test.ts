@@ -158,10 +158,7 @@ layer(Pg.layer("Resume"), { excludeTestServices: true })("a run with --resume", 
         const fourth = yield* run("select 1", ["--out", out])
         assert.match(fourth.stderr, /a run on elsewhere \(process 1\) uses it\. Wait for it, or remove .*lock.1-abc if/)
         assert.strictEqual(fourth.code, 2)
-        assert.deepStrictEqual(
-          readdirSync(join(out, ".querypool")).toSorted(),
-          ["journal.ndjson", "lock.1-abc"]
-        )
+        assert.deepStrictEqual(readdirSync(join(out, ".querypool")).toSorted(), ["journal.ndjson", "lock.1-abc"])
       }).pipe(Effect.scoped)
     )
   )
