@@ -36,7 +36,11 @@ try {
       'import { PgQueryPool, Query, QueryPool } from "querypool"',
       'import { EmbeddedPostgres } from "querypool/embedded"',
       "for (const it of [PgQueryPool.layer, Query.make, QueryPool.all, EmbeddedPostgres.layer])",
-      '  if (typeof it !== "function") throw new Error("an export is missing")'
+      '  if (typeof it !== "function") throw new Error("an export is missing")',
+      // By its file: the page of a report is made of others that have to be there.
+      'const { page } = await import("./node_modules/querypool/dist/cli/report/Page.js")',
+      'const html = page({ format: "querypool/report", version: 1, generator: "", runs: [] })',
+      'if (!html.includes("requestAnimationFrame") || /^(?:im|ex)port /m.test(html)) throw new Error("no page")'
     ].join("\n")
   )
   run("node", ["main.js"], user)

@@ -6,6 +6,7 @@
  */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
+import { spawnSync } from "node:child_process"
 import { exportWays } from "../peers/exportWays.ts"
 import type { Task } from "../peers/ownProcess.ts"
 import { spentCases } from "../peers/ownProcess.ts"
@@ -51,7 +52,9 @@ export const exports: Suite = {
     const rows = rowsOf(effort)
     yield* load(rows)
     const sum = yield* csvSum
-    const tasks = Object.keys(exportWays).map((way): Task => ({
+    const hasPsql = spawnSync("psql", ["--version"]).status === 0
+    const ways = Object.keys(exportWays).filter((way) => hasPsql || !way.startsWith("psql"))
+    const tasks = ways.map((way): Task => ({
       name: way,
       kind: "export",
       way,

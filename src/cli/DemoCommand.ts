@@ -15,12 +15,19 @@ import * as Query from "../query/Query.ts"
 import { QueryError } from "../query/QueryError.ts"
 import * as QueryPool from "../query/QueryPool.ts"
 import type { QueryReport, Report } from "../query/Report.ts"
+import type * as ReportDocument from "../query/ReportDocument.ts"
+import * as Timeline from "../query/Timeline.ts"
 import { duration, seconds } from "./Amounts.ts"
 import { UsageError } from "./CliFailure.ts"
 import { messageOf } from "./Failure.ts"
 import { integer } from "./IntegerFlag.ts"
+import { outputFlags } from "./OutputFlags.ts"
 import { loadPgbench, maxScale } from "./pgbench.ts"
+import type { FileQuery } from "./QueryFiles.ts"
 import { readQueries } from "./QueryFiles.ts"
+import { sourceOf } from "./report/Recording.ts"
+import { reportFiles, writeReports } from "./report/ReportFiles.ts"
+import { runDocumentOf } from "./report/RunDocuments.ts"
 import { stderrScreen, stdoutScreen } from "./Screens.ts"
 import type { Screen } from "./Table.ts"
 import { draw, style } from "./Table.ts"
@@ -47,9 +54,11 @@ export const demoCommand = Command.make(
       Flag.withDescription("Workers to compare with a serial run (default 5,3,2)"),
       Flag.withDefault([5, 3, 2])
     ),
-    json: Flag.Boolean("json").pipe(Flag.withDescription("Print one JSON document"), Flag.withDefault(false))
+    json: Flag.Boolean("json").pipe(Flag.withDescription("Print one JSON document"), Flag.withDefault(false)),
+    report: outputFlags.report
   },
-  Effect.fnUntraced(function* ({ json, scale, workers }) {
+  Effect.fnUntraced(function* ({ json, report, scale, workers }) {
+    const files = yield* reportFiles(report)
     const server = EmbeddedPostgres.layer({
       settings: {
         // With its own parallel plans PostgreSQL uses every processor for a single query already.
@@ -58,10 +67,13 @@ export const demoCommand = Command.make(
         max_connections: Math.max(...workers) + 20
       }
     })
-    const demo = yield* Effect.flatMap(EmbeddedPostgres, ({ url, version }) =>
+    const { demo, documents } = yield* Effect.flatMap(EmbeddedPostgres, ({ url, version }) =>
       Effect.map(
         Effect.provide(measure(scale, workers), PgQueryPool.layer({ url, maxConnections: Math.max(1, ...workers) })),
-        (measured) => ({ postgres: version, cpus: availableParallelism(), scale, ...measured })
+        ({ documents, ...measured }) => ({
+          documents,
+          demo: { postgres: version, cpus: availableParallelism(), scale, ...measured }
+        })
       )
     ).pipe(
       Effect.provide(server),
@@ -70,6 +82,7 @@ export const demoCommand = Command.make(
       )
     )
     yield* Console.log(json ? JSON.stringify(demo, undefined, 2) : render(demo, stdoutScreen()))
+    yield* writeReports(files, documents)
   })
 ).pipe(
   Command.withDescription("Run six queries on a throw-away PostgreSQL, serially and by several workers"),
@@ -93,13 +106,20 @@ interface Demo {
   }>
 }
 
+/** Where it is in the package, and not on this machine. */
+const demoSourceOf = (query: FileQuery | undefined): ReturnType<typeof sourceOf> => {
+  if (query === undefined) return { tags: {} }
+  const { source, tags } = sourceOf(query)
+  return { tags, source: source && { ...source, file: `examples/pgbench/${query.name}.sql` } }
+}
+
 const progress = (message: string) => Effect.suspend(() => Console.error(style(stderrScreen(), "dim", message)))
 
 const measure = Effect.fnUntraced(function* (
   scale: number,
   workers: ReadonlyArray<number>
 ): Effect.fn.Return<
-  Pick<Demo, "queries" | "runs">,
+  Pick<Demo, "queries" | "runs"> & { readonly documents: ReadonlyArray<ReportDocument.Run> },
   DemoFailed | SqlError | UsageError,
   | Effect.Services<ReturnType<typeof loadPgbench>>
   | Effect.Services<ReturnType<typeof readQueries>>
@@ -107,7 +127,8 @@ const measure = Effect.fnUntraced(function* (
 > {
   yield* progress(`Loading ${(scale * 100_000).toLocaleString("en")} accounts into a throw-away PostgreSQL …`)
   yield* loadPgbench(scale)
-  const queries = (yield* readQueries([queryFolder])).map(({ name, statements }) =>
+  const sources = yield* readQueries([queryFolder])
+  const queries = sources.map(({ name, statements }) =>
     Query.make(name, (sql) => Effect.forEach(statements, (statement) => sql.unsafe(statement.text), { discard: true }))
   )
   const median = (concurrency: number) =>
@@ -115,36 +136,55 @@ const measure = Effect.fnUntraced(function* (
       yield* progress(
         `Running ${queries.length} queries, ${concurrency === 1 ? "one by one" : `${concurrency} workers`} …`
       )
-      const reports: Array<Report> = []
+      const measured: Array<{ readonly report: Report; readonly timeline: Timeline.Timeline }> = []
       for (let round = 0; round <= rounds; round++) {
-        const report = yield* QueryPool.report(queries, { concurrency })
+        const events = Timeline.collector()
+        const report = yield* QueryPool.report(queries, { concurrency, onEvent: events.add })
         for (const { error, name } of report.queries) {
           if (error instanceof QueryError) {
             return yield* new DemoFailed({ message: `${name} failed: ${messageOf(error)}` })
           }
           if (error !== undefined) return yield* Effect.die(error)
         }
-        if (round > 0) reports.push(report)
+        if (round > 0) measured.push({ report, timeline: events.timeline() })
       }
-      return middle(reports, (report) => report.makespanMillis)
+      return middle(measured, ({ report }) => report.makespanMillis)
     })
 
   const serial = yield* median(1)
-  const durations = serial.queries.map((query: QueryReport) => query.ranMillis)
+  const durations = serial.report.queries.map((query: QueryReport) => query.ranMillis)
   const runs: Array<Demo["runs"][number]> = []
+  const documents: Array<ReportDocument.Run> = []
   for (const count of new Set([1, ...workers])) {
-    const report = count === 1 ? serial : yield* median(count)
-    const { duration: lowerBound } = Plan.lowerBound({ durations, workers: count, processors: availableParallelism() })
+    const { report, timeline } = count === 1 ? serial : yield* median(count)
+    const processors = availableParallelism()
+    const { binding, duration: lowerBound } = Plan.lowerBound({ durations, workers: count, processors })
+    const efficiency = lowerBound / report.makespanMillis
+    documents.push({
+      ...runDocumentOf(timeline, {
+        name: count === 1 ? "one by one" : `${count} workers`,
+        database: "a throw-away PostgreSQL",
+        interrupted: false,
+        sourceOf: (id) => demoSourceOf(sources[id]),
+        // One that fails ends the demonstration.
+        failureOf: (_, error) => ({ reason: "Defect", message: String(error), outcome: "unknown" })
+      }),
+      lowerBoundMillis: lowerBound,
+      binding,
+      processors,
+      efficiency
+    })
     runs.push({
       workers: count,
       seconds: seconds(report.makespanMillis),
-      speedup: rounded(serial.makespanMillis / report.makespanMillis),
+      speedup: rounded(serial.report.makespanMillis / report.makespanMillis),
       lowerBoundSeconds: seconds(lowerBound),
-      efficiency: rounded(lowerBound / report.makespanMillis)
+      efficiency: rounded(efficiency)
     })
   }
   return {
-    queries: serial.queries.map(({ name, ranMillis, rows }) => ({ name, rows, seconds: seconds(ranMillis) })),
+    documents,
+    queries: serial.report.queries.map(({ name, ranMillis, rows }) => ({ name, rows, seconds: seconds(ranMillis) })),
     runs
   }
 })

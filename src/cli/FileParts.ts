@@ -176,6 +176,7 @@ class Whole {
       this.onNotice?.("WARNING", `${name} is tried again: attempt ${attempt} failed, ${message}`)
     }
     if (event._tag === "CancelEnded" && isWorse(event, this.cancelEnd)) this.cancelEnd = event
+    if ("id" in event && event._tag !== "OfPart") this.life?.ofPart(event)
   }
 
   gave(result: FileResult, parts: ReadonlyArray<FileResult>): void {

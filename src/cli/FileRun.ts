@@ -6,7 +6,7 @@
 import { Cause, Effect, Exit } from "effect"
 import type { QueryEvent } from "../query/QueryEvent.ts"
 import { recall } from "../query/Learning.ts"
-import { boundOfPlan, orderOf } from "../query/Makespan.ts"
+import { orderOf } from "../query/Makespan.ts"
 import { planned } from "../query/Members.ts"
 import type * as Plan from "../query/Plan.ts"
 import * as Query from "../query/Query.ts"
@@ -81,13 +81,10 @@ const filingOf = (result: FileResult, { out }: Options): Filing | undefined =>
         result.file = file
       })
 
-const withCriticalPath = (report: Report.Report, plan: Plan.Plan): RunReport => {
-  const ran = new Map(report.queries.map(({ id, ranMillis }) => [id, ranMillis]))
-  const durations = plan.nodes.map(({ index }) => ran.get(index) ?? 0)
-  const { binding, criticalPath, duration: lowerBoundMillis } = boundOfPlan(plan, report.concurrency, durations)
-  const efficiency = report.makespanMillis === 0 ? 1 : lowerBoundMillis / report.makespanMillis
-  return { ...report, lowerBoundMillis, binding, efficiency, criticalPath }
-}
+const withBounds = (report: Report.Report, plan: Plan.Plan): RunReport => ({
+  ...report,
+  ...Report.bounds(report, report.concurrency, plan)
+})
 
 /**
  * Runs the queries. Fails with `QueryFailed` when any of them did not succeed.
@@ -145,7 +142,7 @@ export const run = Effect.fnUntraced(function* (
         const all = finished.flatMap((one) => (one === undefined ? [] : [one]))
         teller.over(
           all,
-          withCriticalPath(collector.report(), plan),
+          withBounds(collector.report(), plan),
           Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
         )
         return options.out?.over(all) ?? Effect.void
@@ -180,5 +177,5 @@ export const tellSkipped = (
     return ofQuery === undefined ? [] : [{ result: { query, ...nothing() }, report: ofQuery }]
   })
   for (const one of all) teller.ended(one)
-  teller.over(all, withCriticalPath(report, plan), interrupted)
+  teller.over(all, withBounds(report, plan), interrupted)
 }

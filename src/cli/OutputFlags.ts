@@ -25,6 +25,11 @@ export const outputFlags = {
     Flag.withAlias("q"),
     Flag.withDescription("Print nothing but failures"),
     Flag.withDefault(false)
+  ),
+  report: Flag.String("report").pipe(
+    Flag.withMetavar("file"),
+    Flag.withDescription("A report: .html, .svg or .json (repeat for more)"),
+    Flag.atLeast(0)
   )
 }
 

@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import { Effect, Option } from "effect"
+import { Clock, Effect, Option } from "effect"
 import { Command } from "effect/cli"
 import { EmbeddedPostgres } from "../embedded/EmbeddedPostgres.ts"
 import { UsageError } from "./CliFailure.ts"
@@ -21,6 +21,8 @@ import { planFlags } from "./PlanFlags.ts"
 import type { FileQuery } from "./QueryFiles.ts"
 import { readQueries } from "./QueryFiles.ts"
 import { checkModes } from "./QueryOptions.ts"
+import { recordings } from "./report/Recording.ts"
+import { reportFiles, writeReports } from "./report/ReportFiles.ts"
 import { runFlags, runOptions } from "./RunFlags.ts"
 import { description, examples, summary } from "./RunHelp.ts"
 import { forPeople, forPrograms } from "./RunOutput.ts"
@@ -44,6 +46,7 @@ export const runCommand = Command.make(
     const queries = yield* withParameters(selected.queries, yield* readValues(input.param))
     const filePlan = { ...selected, queries }
     yield* checkModes(filePlan.queries, how)
+    const files = yield* reportFiles(input.report)
     const where = yield* whereOf(input)
     const output = { ...(yield* ofProcess), toFiles: where !== undefined }
     const options: FileRun.Options = {
@@ -52,6 +55,9 @@ export const runCommand = Command.make(
       concurrency: Math.min(input.concurrency, atOnce(filePlan.queries)),
       order: input.order
     }
+    const records = files.length === 0 ? undefined : recordings(filePlan, options, yield* Clock.Clock)
+    const reported = <E, R>(run: Effect.Effect<void, E, R>) =>
+      records === undefined ? run : Effect.onExit(run, () => writeReports(files, records.runs))
     const outs = where === undefined ? undefined : yield* outFolders(where, filePlan.queries, how)
     if (Option.isSome(targets)) {
       const found = yield* readTargets(targets.value, process.env)
@@ -59,20 +65,25 @@ export const runCommand = Command.make(
       const ofAll = { ...options, total: Option.getOrUndefined(total), outOf: ofTargets }
       const shape = { targets: found.length, queries: queries.length, total: ofAll.total }
       const progress = yield* RunProgress.make(input, output, shape)
-      const teller = followed((json ? targetsForPrograms : targetsForPeople)(output, quiet), progress)
+      const told = followed((json ? targetsForPrograms : targetsForPeople)(output, quiet), progress)
+      const teller = records === undefined ? told : records.ofTargets(told, found)
       const { progressEvery } = progress
-      return yield* TargetRun.run(found, filePlan, { ...ofAll, progressEvery }, teller)
+      return yield* reported(TargetRun.run(found, filePlan, { ...ofAll, progressEvery }, teller))
     }
     const out = yield* outs?.ofRun ?? Effect.undefined
     const progress = yield* RunProgress.make(input, output, undefined)
     const { progressEvery } = progress
-    const teller = tellAll(progress.run, { happened: follow() }, (json ? forPrograms : forPeople)(output, quiet))
-    const run = (database: Database) =>
-      Effect.catchTag(
-        runOn(database, filePlan, { ...options, out, progressEvery }, teller),
-        "Unreachable",
-        ({ message }) => Effect.fail(new UsageError({ message }))
+    const tellers = [progress.run, { happened: follow() }, (json ? forPrograms : forPeople)(output, quiet)]
+    const run = (database: Database) => {
+      const teller = tellAll(...tellers, records?.ofDatabase(database) ?? {})
+      return reported(
+        Effect.catchTag(
+          runOn(database, filePlan, { ...options, out, progressEvery }, teller),
+          "Unreachable",
+          ({ message }) => Effect.fail(new UsageError({ message }))
+        )
       )
+    }
     if (embedded) {
       return yield* Effect.flatMap(EmbeddedPostgres, (server) =>
         run({ config: { url: server.url }, label: "the embedded PostgreSQL" })

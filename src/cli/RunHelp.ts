@@ -56,6 +56,10 @@ export const description = `${summary}
   hangs keeps up to --concurrency of it until its queries time out, so give a
   --timeout, too.
 
+  --report out.html writes a page that shows when each query waited and ran, on
+  which worker, and what bounded the run; out.svg a picture of it, out.json all
+  of it as data. They have the SQL of the files in them.
+
   On a terminal, what runs is shown at its bottom. Elsewhere standard error has
   a line every 30 seconds, and with --quiet nothing.
 

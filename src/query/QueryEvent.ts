@@ -129,6 +129,18 @@ export interface Ended extends OfQuery {
 }
 
 /**
+ * Something happened to a part of the query, which is run in parts (`-- partition:` in `.sql` files). Such parts are a
+ * run of their own: in `part`, `id` counts them from 0, beginning with what plans them, and `worker` the workers of that
+ * run. In a program, the parts of `Partition.findAll` are queries of the run as any other.
+ *
+ * @since 0.1.0
+ */
+export interface OfPart extends OfQuery {
+  readonly _tag: "OfPart"
+  readonly part: Exclude<OfQueryEvent, OfPart>
+}
+
+/**
  * The run's snapshot was taken: its queries see this moment.
  *
  * @since 0.1.0
@@ -161,4 +173,4 @@ export type QueryEvent = RunStarted | OfQueryEvent | SnapshotTaken | SnapshotEnd
  *
  * @since 0.1.0
  */
-export type OfQueryEvent = Submitted | Started | Progressed | Noticed | Retrying | CancelEnded | Ended
+export type OfQueryEvent = Submitted | Started | Progressed | Noticed | Retrying | CancelEnded | OfPart | Ended

@@ -6,8 +6,9 @@
  * @since 0.1.0
  */
 import type { LowerBound } from "./Makespan.ts"
-import { lowerBound } from "./Makespan.ts"
+import { boundOfPlan, lowerBound } from "./Makespan.ts"
 import type { Outcome } from "./Outcome.ts"
+import type { Plan } from "./Plan.ts"
 import type { QueryEvent } from "./QueryEvent.ts"
 
 /**
@@ -178,10 +179,7 @@ export const collector = (): Collector => {
   const report = (): Report => {
     const queries = entries.flatMap((_, id) => query(id) ?? [])
     const makespanMillis = lastAt - (firstAt ?? 0)
-    const { binding, duration: lowerBoundMillis } = lowerBound({
-      durations: queries.map((query) => query.ranMillis),
-      workers
-    })
+    const { binding, efficiency, lowerBoundMillis } = bounds({ queries, makespanMillis }, workers)
     return {
       queries,
       failures: [],
@@ -192,11 +190,39 @@ export const collector = (): Collector => {
       makespanMillis,
       lowerBoundMillis,
       binding,
-      efficiency: makespanMillis === 0 ? 1 : lowerBoundMillis / makespanMillis
+      efficiency
     }
   }
 
   return { add, report, query }
+}
+
+/**
+ * What no scheduler could have beaten, given what each query ran; where there is a plan, also because of what queries
+ * needed.
+ *
+ * @internal
+ */
+export const bounds = (
+  { makespanMillis, queries }: Pick<Report, "queries" | "makespanMillis">,
+  workers: number,
+  plan?: Plan | undefined
+): Pick<Report, "lowerBoundMillis" | "binding" | "efficiency"> & { readonly criticalPath: ReadonlyArray<string> } => {
+  const ran = new Map(queries.map(({ id, ranMillis }) => [id, ranMillis]))
+  const { binding, criticalPath, duration } =
+    plan === undefined
+      ? { ...lowerBound({ durations: ran.values(), workers }), criticalPath: [] }
+      : boundOfPlan(
+          plan,
+          workers,
+          plan.nodes.map(({ index }) => ran.get(index) ?? 0)
+        )
+  return {
+    lowerBoundMillis: duration,
+    binding,
+    efficiency: makespanMillis === 0 ? 1 : duration / makespanMillis,
+    criticalPath
+  }
 }
 
 /** An attempt is over, if one was running: it may have failed before it had a session. */

@@ -11,7 +11,7 @@ import { Cause, Context, Effect, Exit } from "effect"
 import { Slots } from "../internal/Slots.ts"
 import { Workers } from "../internal/Workers.ts"
 import * as Outcome from "./Outcome.ts"
-import type { CancelEnd, QueryEvent } from "./QueryEvent.ts"
+import type { CancelEnd, OfPart, QueryEvent } from "./QueryEvent.ts"
 import type { RunSnapshot } from "./RunSnapshot.ts"
 
 /** What a run reads off a query's session. */
@@ -271,6 +271,11 @@ export class Life {
     // It stops only some steps later, and what has failed has no progress.
     this.listener.counted?.delete(this)
     this.emit({ _tag: "Retrying", attempt, error, delayMillis })
+  }
+
+  /** Something happened to a part of it, which belongs to a run of its own. */
+  ofPart(part: OfPart["part"]): void {
+    this.emit({ _tag: "OfPart", part })
   }
 
   ended(exit: Exit.Exit<unknown, unknown>): void {

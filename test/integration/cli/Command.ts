@@ -59,7 +59,9 @@ export const start = (args: ReadonlyArray<string>, options: Options = {}): Effec
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => {
-        const command = ["--conditions=@querypool/source", ...(options.node ?? []), bin, ...args]
+        // Types are blanked out of the report's script where there is no compiled one.
+        const own = ["--conditions=@querypool/source", "--disable-warning=ExperimentalWarning"]
+        const command = [...own, ...(options.node ?? []), bin, ...args]
         const environment = environmentOf(options.env)
         const child =
           options.into === undefined

@@ -1,5 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Exit, Fiber, FileSystem, Layer, Schedule } from "effect"
+import { parquetReadObjects } from "hyparquet"
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Query, QueryPool, QuerySink, RetryPolicy, SinkError } from "querypool"
@@ -138,6 +139,38 @@ layer(Layer.merge(Pg.layer("QuerySink"), files), { excludeTestServices: true })(
             `Expected \`path\` to end in one of .csv, `
           )
         }
+      })
+    ).pipe(one)
+  )
+
+  it.effect("may be Parquet, whose rows come before the package that writes it is loaded", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const { bytes, path, rows } = yield* QuerySink.file({
+          name: "parquet",
+          statement: (sql) =>
+            sql`select i, i / 4.0::float8 as ratio, 'row ' || i as t from generate_series(1, 50000) as i`,
+          path: join(folder, "a.parquet")
+        })
+        const content = readFileSync(path)
+        assert.strictEqual(rows, 50_000)
+        assert.strictEqual(bytes, content.length)
+        const file = content.buffer.slice(content.byteOffset, content.byteOffset + content.length)
+        const read = yield* Effect.promise(() => parquetReadObjects({ file }))
+        assert.deepStrictEqual(
+          read,
+          Array.from({ length: 50_000 }, (_, i) => ({ i: i + 1, ratio: (i + 1) / 4, t: `row ${i + 1}` }))
+        )
+        const error = yield* Effect.flip(
+          QuerySink.file({
+            name: "held",
+            statement: (sql) => sql`select 'infinity'::timestamptz as "at" from generate_series(1, 10)`,
+            path: join(folder, "b.parquet")
+          })
+        )
+        assert.isTrue(error._tag === "SinkError" && error.reason._tag === "NotEncodable")
+        assert.include(error.message, `Cannot write ${join(folder, "b.parquet")}: `)
+        assert.deepStrictEqual(readdirSync(folder), ["a.parquet"])
       })
     ).pipe(one)
   )

@@ -58,7 +58,7 @@ describe("a query", () => {
 })
 
 const check = (text: string, flags: Partial<Defaults>) =>
-  Effect.map(Effect.flip(checkModes(queriesOf(text, "a"), { ...noFlags, ...flags })), (error) => error.message)
+  Effect.map(Effect.flip(checkModes(queriesOf(text), { ...noFlags, ...flags })), (error) => error.message)
 
 describe("a header that contradicts a flag", () => {
   const two = "-- name: a\nselect 1;\n-- name: b\n"
