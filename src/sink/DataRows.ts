@@ -26,9 +26,6 @@ import { int32 } from "../internal/int32.ts"
 
 export { int32 } from "../internal/int32.ts"
 
-/** The type of a DataRow message. @internal */
-export const dataRow = 0x44
-
 /** Where the first value's length stands, from the message's beginning. @internal */
 export const valuesOffset = 7
 

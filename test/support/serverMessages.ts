@@ -9,7 +9,7 @@ export const frame = (type: string, ...parts: ReadonlyArray<Buffer>): Buffer => 
   return Buffer.concat([head, body])
 }
 
-export const int16 = (value: number): Buffer => Buffer.from([value >> 8, value])
+const int16 = (value: number): Buffer => Buffer.from([value >> 8, value])
 
 export const int32 = (value: number): Buffer => {
   const bytes = Buffer.alloc(4)
