@@ -100,7 +100,8 @@ export const readJournal = (text: string): Result.Result<Past | undefined, strin
 }
 
 /**
- * Whether a query may write: unless the server keeps it from that, or each of its statements only reads by its text.
+ * Whether a query may write: unless the server keeps it from that, or each of its statements only reads by its text. The
+ * header `-- transaction` says that it writes, where a function does that no text tells of.
  *
  * @internal
  */
@@ -108,7 +109,7 @@ export const mayWrite = ({ settings, statements }: FileQuery, defaults: Defaults
   defaults.snapshot === false &&
   settings.partition === undefined &&
   optionsOf(settings, defaults).mode !== "readOnly" &&
-  !statements.every(({ text }) => onlyReads(text))
+  (settings.mode === "transaction" || !statements.every(({ text }) => onlyReads(text)))
 
 /** @internal */
 export const keyOf = (query: FileQuery, defaults: Defaults, formatKey: string): string => {

@@ -41,6 +41,11 @@ export const description = `${summary}
   moment in which the first of them started. Vacuum keeps what others delete for
   as long as that.
 
+  With --out each query's rows go to a file there by its name, of one statement
+  with a result: whole, or not there. --resume goes on with the run that was not
+  finished there: what has succeeded is kept, and what may have been applied is
+  not run again.
+
   With --targets the queries run on each database of a file, on all at once:
 
     # a line for each; PG* variables and the password file fill in the rest

@@ -100,6 +100,15 @@ const filesOf = (out: string): ReadonlyMap<string, string> =>
       .map((path) => [path.slice(out.length + 1), readFileSync(path, "utf8")])
   )
 
+const journalOf = (out: string): string => {
+  const path = join(out, ".querypool", "journal.ndjson")
+  return existsSync(path) ? readFileSync(path, "utf8") : ""
+}
+
+/** Names of what has succeeded, as often as the journal says so. */
+const succeededIn = (out: string): ReadonlyArray<string> =>
+  [...journalOf(out).matchAll(/"name":"([^"]+)","outcome":"Succeeded"/g)].map(([, name = ""]) => name)
+
 const documentOf = (text: string): RunDocument => JSON.parse(text)
 
 /** Rounds until so many runs were killed. */
@@ -133,7 +142,8 @@ export const run = Effect.fnUntraced(function* (
       const ended = yield* once(out, kill ? dice.between(0, 700) : undefined)
       if (ended.code === null) {
         counts.kills++
-        continue
+        // It had come to its end, and only its process had not: another run would start anew.
+        if (!journalOf(out).includes('"over"')) continue
       }
       yield* check(expected, out, ended)
       return
@@ -146,10 +156,15 @@ export const run = Effect.fnUntraced(function* (
     { code, stderr, stdout }: { readonly code: number | null; readonly stderr: string; readonly stdout: string }
   ) {
     const fault = (message: string): void => void wrong.push(`round ${counts.rounds}: ${message}`)
-    if ((code !== 0 && code !== 1) || stdout === "") return fault(`the last run ended with ${code}: ${stderr}`)
+    const isKilled = code === null
+    if (!isKilled && code !== 0 && code !== 1) return fault(`the last run ended with ${code}: ${stderr}`)
     const times = yield* applied
     const files = filesOf(out)
-    const all = documentOf(stdout).queries
+    const done = succeededIn(out)
+    if (!isKilled && stdout === "") return fault(`nothing was said, exit code ${code}: ${stderr}${journalOf(out)}`)
+    const all: RunDocument["queries"] = isKilled
+      ? done.map((name) => ({ name, outcome: "succeeded" }))
+      : documentOf(stdout).queries
     const refused = all.filter(({ outcome }) => outcome !== "succeeded")
     counts[refused.length === 0 ? "whole" : "withRefused"]++
     counts.refused += refused.length
@@ -166,14 +181,8 @@ export const run = Effect.fnUntraced(function* (
       if (outcome === "succeeded" && !name.startsWith("read/") && times.get(name) !== 1) fault(`${name} is not applied`)
     }
     for (const path of files.keys()) if (!expected.has(path)) fault(`${path} was left`)
-    const lines = readFileSync(join(out, ".querypool", "journal.ndjson"), "utf8")
-      .trimEnd()
-      .split("\n")
-    const done = lines.map((line) => JSON.parse(line)).filter(({ outcome }) => outcome === "Succeeded")
-    const names = done.map(({ name }) => String(name))
-    if (new Set(names).size !== names.length) fault("something that had ended was run again")
-    if (lines.some((line) => line.includes('"over"')) !== (refused.length === 0))
-      fault("the journal does not know the end")
+    if (new Set(done).size !== done.length) fault("something that had ended was run again")
+    if (journalOf(out).includes('"over"') !== (refused.length === 0)) fault("the journal does not know the end")
     return undefined
   })
 

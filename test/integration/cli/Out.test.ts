@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { inFolder } from "../../support/inFolder.ts"
 import * as Pg from "../../support/Pg.ts"
 import { waitUntil } from "../../support/waitUntil.ts"
-import { databaseUrl, outcomesOf, run, runJson, start } from "./Command.ts"
+import { databaseUrl, outcomesOf, querypool, run, runJson, start } from "./Command.ts"
 
 /** Files below a folder, but for what is the run's own. */
 const filesIn = (folder: string): ReadonlyArray<string> =>
@@ -85,6 +85,39 @@ layer(Pg.layer("Out"), { excludeTestServices: true })("a run with --out", (it) =
         assert.match(stdout, /^c +\d+\.\d\d +failed$/m)
         assert.match(stderr, /^c failed: division by zero/)
         assert.strictEqual(code, 1)
+      })
+    )
+  )
+
+  it.effect("writes each format by its name", () =>
+    inOut((out) =>
+      Effect.gen(function* () {
+        for (const format of ["ndjson", "json", "parquet"]) {
+          const { code, stderr } = yield* run("-- name: a\nselect 1 as n", ["--out", out, "--format", format])
+          assert.strictEqual(code, 0, stderr)
+        }
+        assert.deepStrictEqual(filesIn(out), ["a.json", "a.ndjson", "a.parquet"])
+        assert.strictEqual(readFileSync(join(out, "a.ndjson"), "utf8"), '{"n":1}\n')
+        assert.deepStrictEqual(JSON.parse(readFileSync(join(out, "a.json"), "utf8")), [{ n: 1 }])
+        assert.strictEqual(readFileSync(join(out, "a.parquet")).subarray(0, 4).toString(), "PAR1")
+      })
+    )
+  )
+
+  it.effect("gives each target a folder by its name", () =>
+    inOut((out, folder) =>
+      Effect.gen(function* () {
+        const url = yield* databaseUrl
+        const targets = join(folder, "targets.txt")
+        writeFileSync(targets, `one = ${url}\ntwo = ${url}\n`)
+        const ended = yield* querypool(["run", "-", "--targets", targets, "--out", out], { stdin: "select 1 as n" })
+        assert.strictEqual(ended.code, 0, ended.stderr)
+        assert.deepStrictEqual(filesIn(out), ["one/stdin.csv", "two/stdin.csv"])
+        assert.match(ended.stdout, /^ {2}stdin +1 +4 +\d+\.\d\d +\S+out\/one\/stdin\.csv$/m)
+        writeFileSync(targets, `.. = ${url}\n`)
+        const refused = yield* querypool(["run", "-", "--targets", targets, "--out", out], { stdin: "select 1 as n" })
+        assert.match(refused.stderr, /target "\.\." gives its name to no folder of --out: it leaves the folder/)
+        assert.strictEqual(refused.code, 2)
       })
     )
   )
