@@ -99,7 +99,7 @@ const attempted = <P, A, E, R>(
   attempt: Attempt,
   once: (payload: P, attempt: Attempt) => Effect.Effect<A, unknown, R>
 ): Effect.Effect<Ending, never, R> =>
-  Effect.matchEffect(Schema.decodeUnknownEffect(task.payload)(attempt.task.payload), {
+  Effect.matchEffect(Schema.decodeEffect(task.payload)(attempt.task.payload), {
     onFailure: ({ message }) => Effect.succeed(gaveUp(`its payload does not agree with its schema: ${message}`)),
     onSuccess: (payload) =>
       // Its runner's fiber cannot be interrupted elsewhere: whatever happens, it comes to say what became of the task.

@@ -31,17 +31,9 @@ layer(Pg.layer("Task"), { excludeTestServices: true })("a task", (it) => {
       assert.deepStrictEqual(yield* texts, ["kept", "inner"])
       yield* Effect.exit(sql.withTransaction(Effect.andThen(Task.enqueue(note, "lost"), Effect.fail("no"))))
       yield* Effect.exit(sql.withTransaction(Effect.andThen(Task.enqueue(note, "lost"), sql`select 1 / 0`)))
-      yield* Query.make(
-        "unit",
-        () =>
-          Effect.andThen(
-            Task.enqueue(note, "unit"),
-            Effect.sync(() => undefined)
-          ),
-        {
-          mode: "transaction"
-        }
-      )
+      yield* Query.make("unit", () => Effect.andThen(Task.enqueue(note, "unit"), Effect.void), {
+        mode: "transaction"
+      })
       assert.deepStrictEqual(yield* texts, ["kept", "inner", "unit"])
     }).pipe(Effect.provide(Layer.merge(store, Pg.pool({ maxConnections: 2 }))))
   )
@@ -67,9 +59,9 @@ layer(Pg.layer("Task"), { excludeTestServices: true })("a task", (it) => {
         Effect.gen(function* () {
           yield* write(how, sql)
           if (how === "fails") yield* sql`select 1 / 0`
-          if (how === "dies") yield* Effect.die(new Error("it dies"))
+          if (how === "dies") return yield* Effect.die(new Error("it dies"))
           if (how === "hangs") yield* sql`select pg_sleep(600)`
-          if (how === "snoozes") yield* Task.discard("no")
+          if (how === "snoozes") return yield* Task.discard("no")
         })
       )
       const pool = Pg.pool({ maxConnections: 2 })
