@@ -39,7 +39,7 @@ const csvSum = Effect.gen(function* () {
       from export
       union all select 'id,big,price,ratio,active,at,label,note'
     )
-    select sum(('x' || left(md5(text), 8))::bit(32)::bigint)::text as sum from line`
+    select sum(('x' || left(md5(text), 6))::bit(24)::bigint)::text as sum from line`
   return Number(found?.sum)
 })
 
