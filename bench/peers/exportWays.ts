@@ -20,7 +20,7 @@ import { PgQueryPool, QueryPool, QuerySink } from "querypool"
 import type { Connection } from "../Database.ts"
 import type { Tally, Way } from "../Tally.ts"
 
-export const exportText = (rows: number): string =>
+const exportText = (rows: number): string =>
   `select id, big, price, ratio, active, at, label, note from export where id <= ${rows} order by id`
 
 /** A file for as long as the scope is open. */

@@ -9,7 +9,10 @@ import { Flag } from "effect/cli"
 import * as Csv from "../sink/Csv.ts"
 import type { Format } from "../sink/Encoder.ts"
 import * as Json from "../sink/Json.ts"
+import * as Parquet from "../sink/Parquet.ts"
 import { UsageError } from "./CliFailure.ts"
+
+const anyColumn = { name: "a", typeOid: 25, typeModifier: -1 }
 
 /** @internal */
 export const outFlags = {
@@ -18,7 +21,7 @@ export const outFlags = {
     Flag.withDescription("Write the rows of each query to a file there"),
     Flag.optional
   ),
-  format: Flag.Literals("format", ["csv", "ndjson", "json"]).pipe(
+  format: Flag.Literals("format", ["csv", "ndjson", "json", "parquet"]).pipe(
     Flag.withDescription("How files are written (default csv)"),
     Flag.optional
   ),
@@ -46,6 +49,8 @@ export const outFlags = {
   )
 }
 
+const usage = (message: string) => new UsageError({ message })
+
 /**
  * Where the rows of a run go.
  *
@@ -67,7 +72,6 @@ export interface Where {
 export const whereOf = Effect.fnUntraced(function* (
   flags: Command.Command.Config.Infer<typeof outFlags>
 ): Effect.fn.Return<Where | undefined, UsageError> {
-  const usage = (message: string) => new UsageError({ message })
   const { guardFormulas, noHeader, resume } = flags
   const delimiter = Option.getOrUndefined(flags.delimiter)
   const marker = Option.getOrUndefined(flags.null)
@@ -90,7 +94,10 @@ export const whereOf = Effect.fnUntraced(function* (
   const name = Option.getOrElse(flags.format, () => "csv" as const)
   if (name !== "csv") {
     if (ofCsv !== undefined) return yield* usage(`${ofCsv} is for --format csv, and the format is ${name}`)
-    return { folder: flags.out.value, format: Json[name], formatKey: name, resume }
+    const format = name === "parquet" ? Parquet.make() : Json[name]
+    // A package that is missing is said once, and not by every query.
+    yield* Effect.mapError(format.encoder([anyColumn]), ({ reason }) => usage(`--format ${name}: ${reason.message}`))
+    return { folder: flags.out.value, format, formatKey: name, resume }
   }
   const options = { delimiter, null: marker, header: !noHeader, guardFormulas }
   const format = yield* Effect.try({

@@ -21,8 +21,7 @@ const whyUnusable: ReadonlyMap<unknown, string> = new Map([
   ["ELOOP", "its symbolic links lead in a circle"]
 ])
 
-/** @internal */
-export const codeOf = ({ reason: { cause } }: PlatformError.PlatformError): unknown =>
+const codeOf = ({ reason: { cause } }: PlatformError.PlatformError): unknown =>
   Predicate.hasProperty(cause, "code") ? cause.code : undefined
 
 /** @internal */

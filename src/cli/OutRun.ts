@@ -31,12 +31,8 @@ import type { Defaults } from "./QueryOptions.ts"
 import type { Finished } from "./Teller.ts"
 import { toLine } from "./TextValue.ts"
 
-/**
- * A query of the run before that may have been applied, and is not run again.
- *
- * @internal
- */
-export class MayBeApplied extends Data.TaggedError("MayBeApplied")<{ readonly message: string }> {}
+/** A query of the run before that may have been applied, and is not run again. */
+class MayBeApplied extends Data.TaggedError("MayBeApplied")<{ readonly message: string }> {}
 
 /**
  * What is to be done with a query.

@@ -28,7 +28,7 @@ export const outputFlags = {
   ),
   report: Flag.String("report").pipe(
     Flag.withMetavar("file"),
-    Flag.withDescription("Write a report: a page (.html), a picture (.svg) or data (.json) (repeat for more)"),
+    Flag.withDescription("A report: .html, .svg or .json (repeat for more)"),
     Flag.atLeast(0)
   )
 }

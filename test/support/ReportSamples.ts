@@ -27,7 +27,7 @@ interface Options {
 }
 
 /** Numbers from 0 to 1 (Numerical Recipes, "Quick and Dirty Generators"). */
-export const dice = (seed: number) => {
+const dice = (seed: number) => {
   let state = seed >>> 0
   return (): number => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
@@ -38,7 +38,7 @@ export const dice = (seed: number) => {
 const epoch = Date.UTC(2026, 10, 26, 14, 30)
 
 /** What a run of the queries would tell. */
-export const eventsOf = (queries: ReadonlyArray<SampleQuery>, options: Options): ReadonlyArray<QueryEvent> => {
+const eventsOf = (queries: ReadonlyArray<SampleQuery>, options: Options): ReadonlyArray<QueryEvent> => {
   const { cancelAt = Infinity, concurrency, snapshot = false } = options
   const events: Array<QueryEvent> = [{ _tag: "RunStarted", at: epoch, concurrency }]
   for (const [id, { name }] of queries.entries()) events.push({ _tag: "Submitted", at: epoch, id, name })

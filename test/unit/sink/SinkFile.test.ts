@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, FileSystem, Layer, PlatformError } from "effect"
 import type { Path } from "effect"
+import { Effect, Exit, Fiber, FileSystem, Layer, PlatformError } from "effect"
 import {
   chmodSync,
   existsSync,
