@@ -4,6 +4,7 @@ import { PgConnection } from "@effect/sql-pg"
 import { EmbeddedPostgres } from "querypool/embedded"
 import type { QueryEvent } from "querypool"
 import { PgQueryPool, Query, QueryPool } from "querypool"
+import { Collector } from "../../support/dataRows.ts"
 import * as Pgbouncer from "../../support/Pgbouncer.ts"
 import * as Server from "../../support/Server.ts"
 import { waitUntil } from "../../support/waitUntil.ts"
@@ -247,6 +248,40 @@ describe.skipIf(isMissing)("behind pgbouncer", () => {
             yield* QueryPool.all(writes, { mode: "outcome" })
           }).pipe(Effect.provide(services))
           assert.lengthOf(yield* server.rows("select from written"), 0)
+        })
+      )
+
+      it.effect("hands rows over as a dump has them, and leaves no settings to other clients", () =>
+        Effect.gen(function* () {
+          const admin = yield* Server.make((yield* EmbeddedPostgres).url)
+          const [database] = yield* admin.rows("select current_database()::text as name")
+          // Of those that matter for a dump, pgbouncer itself sees to DateStyle and IntervalStyle. Sessions have what the
+          // database has when they begin, so this comes before pgbouncer's.
+          const set = (action: string) => admin.rows(`alter database "${String(database?.["name"])}" ${action}`)
+          yield* Effect.acquireRelease(set("set bytea_output = 'escape'"), () =>
+            Effect.orDie(set("reset bytea_output"))
+          )
+          const { services } = yield* start("transaction", { maxConnections: 4 }, 4)
+          yield* Effect.gen(function* () {
+            const copy = Query.make("copy", (_, unit) => {
+              const collector = new Collector()
+              const sql = "select '\\x00ff'::bytea, date '2024-02-01' from generate_series(1, 500)"
+              return Effect.map(unit.copyRows(sql, [], collector), () => collector.values)
+            })
+            const output = Query.make("output", (sql) =>
+              Effect.map(sql<{ is: string }>`select current_setting('bytea_output') as "is"`, ([row]) => row?.is)
+            )
+            assert.strictEqual(yield* output, "escape")
+            const results = yield* QueryPool.all(
+              Array.from({ length: 20 }, () => Effect.all([copy, output])),
+              { concurrency: 4 }
+            )
+            for (const [rows, after] of results) {
+              assert.lengthOf(rows, 500)
+              for (const row of rows) assert.deepStrictEqual(row, ["\\x00ff", "2024-02-01"])
+              assert.strictEqual(after, "escape")
+            }
+          }).pipe(Effect.provide(services))
         })
       )
 
