@@ -124,7 +124,6 @@ class Life {
   private worker: number | undefined
   /** When the wait for another attempt is over, if nothing comes before. */
   private retryAt = Infinity
-  private isOver = false
 
   constructor(submittedAt: number) {
     this.since = submittedAt
@@ -148,7 +147,6 @@ class Life {
   }
 
   add(event: OfQueryEvent, at: number, start: number): void {
-    if (this.isOver) return
     switch (event._tag) {
       case "Started":
         this.turn("running", at)
@@ -158,8 +156,8 @@ class Life {
       case "CancelEnded": {
         const { how, tookMillis } = event
         this.cancel = { how, tookMillis }
-        // It is told when it is over; one that was told before its attempt ran would reach back into the wait.
-        if (this.kind === "running") this.turn("cancelling", Math.max(this.since, at - tookMillis))
+        // It is told when it is over, and is no part of what was before the attempt, whatever it took.
+        if (this.kind === "running") this.turn("cancelling", at - tookMillis)
         return
       }
       case "Retrying": {
@@ -177,7 +175,6 @@ class Life {
         return
       case "Ended":
         this.turn("waiting", at)
-        this.isOver = true
     }
   }
 

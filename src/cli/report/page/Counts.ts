@@ -25,14 +25,14 @@ export const countsOf = (items: ReadonlyArray<Item>, kinds: ReadonlySet<Kind>, v
   for (const { spans } of items) {
     for (const { from, kind, to } of spans) if (kinds.has(kind)) changes.push({ at: from, by: 1 }, { at: to, by: -1 })
   }
-  // Who leaves first, so that one who takes the place of another is not counted beside it.
-  changes.sort((a, b) => a.at - b.at || a.by - b.by)
+  changes.sort((a, b) => a.at - b.at)
   const columns = Array.from({ length: Math.ceil(view.width) }, () => 0)
   let now = 0
   let most = 0
   for (const [index, { at, by }] of changes.entries()) {
     now += by
     const next = changes[index + 1]?.at ?? at
+    // In the middle of a moment: one who takes the place of another is not counted beside it.
     if (now === 0 || next === at) continue
     most = Math.max(most, now)
     const last = Math.min(Math.floor(xOf(view, next)), columns.length - 1)

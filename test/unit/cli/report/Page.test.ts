@@ -60,13 +60,15 @@ describe("the page", () => {
   })
 
   it("takes less than three megabytes for ten thousand queries, and keeps the SQL of those that failed", () => {
-    const document = documentOf(many(10_000))
-    const large = page(document)
+    const run = many(10_000)
+    // Shorter than all others: it is not their length that keeps their SQL.
+    const queries = run.queries.map((query) => (query.error === undefined ? query : { ...query, ranMillis: 0 }))
+    const large = page(documentOf({ ...run, queries }))
     assert.isBelow(large.length, 3_000_000)
     const data = dataOf(large)
-    const queries = data.runs[0]?.queries ?? []
-    assert.lengthOf(queries, 10_000)
-    const without = queries.filter(([, , , , , , , sql]) => sql === -1)
+    const packed = data.runs[0]?.queries ?? []
+    assert.lengthOf(packed, 10_000)
+    const without = packed.filter(([, , , , , , , sql]) => sql === -1)
     assert.isAbove(without.length, 0)
     assert.strictEqual(data.withoutSql, without.length)
     for (const [, outcome] of without) assert.notStrictEqual(outcome, 1)
