@@ -12,6 +12,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^querypool\/embedded$/, replacement: source("embedded/EmbeddedPostgres.ts") },
+      { find: /^querypool\/task$/, replacement: source("task/index.ts") },
       { find: /^querypool$/, replacement: source("index.ts") }
     ]
   },

@@ -27,6 +27,7 @@ import { refusal } from "./PgRefusal.ts"
 import * as PgCancel from "./PgCancel.ts"
 import * as PgLeaks from "./PgLeaks.ts"
 import type { QueryName, TransactionKey } from "./PgSession.ts"
+import type { Tags } from "./PgTags.ts"
 import { PgSession } from "./PgSession.ts"
 import type { LookUp } from "./PgSqlClient.ts"
 import type { Statistics } from "./PgStatistics.ts"
@@ -48,6 +49,8 @@ export interface Config {
   readonly openSocket: OpenSocket
   /** Where effect/sql keeps the transaction that a fiber is in. */
   readonly transaction: TransactionKey
+  /** What stands behind each statement of a query, if anything. */
+  readonly tags?: Tags | undefined
   /** Reset each session, whatever its statements looked like. */
   readonly alwaysReset: boolean
   /** How many may wait for a slot. */
@@ -96,7 +99,9 @@ export interface PgConnections {
   readonly lease: (query: QueryName) => Effect.Effect<PgSession, SqlError, Scope.Scope>
   /** The lane of single statements that share connections; those that only read have one of their own. */
   readonly pipeline: (readOnly: boolean) => PgPipeline.PgPipeline
-  readonly statistics: Effect.Effect<Statistics>
+  /** What it does and has done, at this moment. */
+  readonly now: () => Statistics
+  readonly counts: PgStatistics
   readonly lookUp: LookUp
   /** Opens a connection beside the pool's, of which `purpose` is said in its name, and notices a pooler. */
   readonly beside: (purpose: string, restore: Restore) => Effect.Effect<ServerConnection, SqlError>
@@ -138,10 +143,12 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
     return connection.close
   }
 
-  const open = (restore: Restore, differs?: Partial<Config["driver"]>): Effect.Effect<ServerConnection, SqlError> =>
-    Effect.map(
+  const open = (restore: Restore, differs?: Partial<Config["driver"]>): Effect.Effect<ServerConnection, SqlError> => {
+    const since = clock.currentTimeMillisUnsafe()
+    return Effect.map(
       connect({ driver: config.driver, openSocket: config.openSocket, cancel, differs, restore }),
       (connection) => {
+        counts.creates.add((clock.currentTimeMillisUnsafe() - since) / 1000)
         // Connections that were opened together do not expire together: each lives 90 to 100 % of the time.
         const lifeMillis = ttlMillis * (1 - 0.1 * random.nextDoubleUnsafe())
         connection.expiresAt = clock.currentTimeMillisUnsafe() + lifeMillis
@@ -150,6 +157,7 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
         return connection
       }
     )
+  }
 
   /** How long the connection that is idle the longest may go on, if there is one too many. */
   const dueMillis = (): number | undefined => {
@@ -187,8 +195,9 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
   })
 
   /** Takes a connection back with its slot; gives what is left to do for that, if anything. */
-  const giveBack = (connection: ServerConnection): Effect.Effect<void> | undefined => {
+  const giveBack = ({ connection, since }: PgSession): Effect.Effect<void> | undefined => {
     const now = clock.currentTimeMillisUnsafe()
+    counts.uses.add((now - since) / 1000)
     connection.observed.session = undefined
     const why = closing ? "pool closed" : connection.reasonToGo(now)
     if (why !== undefined) {
@@ -233,6 +242,8 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
 
   const begin = (connection: ServerConnection, query: QueryName): PgSession => {
     const session = new PgSession(query, connection, config.transaction, clock.currentTimeMillisUnsafe())
+    // A statement that belongs to no query has no name of its own.
+    if (query.options !== undefined) session.tags = config.tags
     lent.add(session)
     if (!watch.running) watch.start()
     return session
@@ -242,13 +253,16 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
     const { connection } = session
     lent.delete(session)
     const rest = session.end(config.alwaysReset)
-    if (rest === undefined && !connection.cancelSent) return giveBack(connection)
+    if (rest === undefined && !connection.cancelSent) return giveBack(session)
     return Effect.gen(function* () {
       if (rest !== undefined) yield* rest
       const end = yield* connection.settleCancel
       if (connection.cancelHeeded) session.stopped()
-      if (end !== undefined) session.onCancelled?.(end)
-      yield* giveBack(connection) ?? Effect.void
+      if (end !== undefined) {
+        counts.cancelled(end)
+        session.onCancelled?.(end)
+      }
+      yield* giveBack(session) ?? Effect.void
     })
   }
 
@@ -286,7 +300,13 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
     const patience =
       queue === undefined
         ? undefined
-        : { millis: queue.millis, orElse: Effect.suspend(() => Effect.fail(refusal(queue.reason))) }
+        : {
+            millis: queue.millis,
+            orElse: Effect.suspend(() => {
+              counts.timedOut++
+              return Effect.fail(refusal(queue.reason))
+            })
+          }
     return Effect.map(slots.take(restore, patience), () => counts.waited(clock.currentTimeMillisUnsafe() - since))
   }
 
@@ -362,6 +382,7 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
       most: config.pipelined.connections,
       queueLimit: config.queueLimit,
       transformRows: config.pipelined.transformRows,
+      tags: config.tags,
       idleMillis,
       close,
       holdsAll: () => pipelinedConnections() >= config.maxConnections,
@@ -389,7 +410,7 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
     return found
   }
 
-  const statistics = Effect.sync(() => {
+  const now = (): Statistics => {
     const usages = Array.from(pipelines.values(), ({ usage }) => usage)
     const sum = (of: (usage: PgPipeline.Usage) => number) => usages.reduce((total, usage) => total + of(usage), 0)
     return counts.snapshot({
@@ -403,7 +424,7 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
         waiting: sum(({ waiting }) => waiting)
       }
     })
-  })
+  }
 
   yield* Effect.addFinalizer(() =>
     Effect.gen(function* () {
@@ -450,7 +471,7 @@ export const make = Effect.fnUntraced(function* (config: Config): Effect.fn.Retu
       shared: () => cancel.shared
     })
 
-  return { use, lease, pipeline, statistics, lookUp, beside, shared: () => cancel.shared }
+  return { use, lease, pipeline, now, counts, lookUp, beside, shared: () => cancel.shared }
 })
 
 /** What an aborted borrower needs to notice that its connection is gone. */

@@ -137,6 +137,14 @@ const answerOf = (error: SqlError) => {
   return { severity, sqlState }
 }
 
+/**
+ * The SQLSTATE that the server answered with, if it did.
+ *
+ * @internal
+ */
+export const sqlStateOf = (error: unknown): string | undefined =>
+  error instanceof SqlError ? answerOf(error).sqlState : undefined
+
 /** A value that cannot be read makes the driver hang up; it tells that from a bad parameter by words alone. */
 const isOfDecoding = (error: SqlError): boolean => error.reason.message?.includes("decode row") === true
 

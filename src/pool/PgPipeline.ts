@@ -22,14 +22,13 @@ import { Cause, Clock, Effect, Exit, FiberSet, Semaphore } from "effect"
 import type { Connection } from "effect/sql/SqlConnection"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
 import { Slots } from "../internal/Slots.ts"
-import type { QueryError } from "../query/QueryError.ts"
 import { QueueFull } from "../query/QueryError.ts"
-import type { Terms, Unit } from "../query/QueryPool.ts"
-import type { UnitFacts } from "./PgErrors.ts"
-import { isAnswered, outcomeOf } from "./PgErrors.ts"
+import type { Terms } from "../query/QueryPool.ts"
+import { isAnswered } from "./PgErrors.ts"
+import { Place } from "./PgPlace.ts"
 import { refusal } from "./PgRefusal.ts"
-import { verdictOf } from "./PgResidue.ts"
 import type { QueryName } from "./PgSession.ts"
+import type { Tags } from "./PgTags.ts"
 import type { ServerConnection } from "./ServerConnection.ts"
 
 /** The driver keeps 128 statements on the wire; as many more are there when the next ones can go. */
@@ -54,6 +53,8 @@ export interface Config {
   readonly most: number
   readonly queueLimit: number
   readonly transformRows: TransformRows
+  /** What stands behind each statement, if anything. */
+  readonly tags: Tags | undefined
   /** Opens a connection that is ready for statements. */
   readonly open: (restore: Restore) => Effect.Effect<ServerConnection, SqlError>
   readonly close: (connection: ServerConnection, why: string) => Effect.Effect<void>
@@ -62,63 +63,12 @@ export interface Config {
   readonly holdsAll: () => boolean
 }
 
-/** A query that has its place: a unit of one statement. */
-export class Place implements Unit {
-  readonly query: QueryName
-  readonly lane: LaneConnection
-  /** What became of its statement. */
-  state: "unsent" | "sent" | "completed" | "refused" = "unsent"
-  sql: string | undefined
-  rows = 0
-  readonly columns = undefined
-  readonly command = undefined
-  onNotice: Unit["onNotice"]
-  onCancelled: Unit["onCancelled"]
-  private readonly transformRows: TransformRows
-
-  constructor(query: QueryName, lane: LaneConnection, transformRows: TransformRows) {
-    this.query = query
-    this.lane = lane
-    this.transformRows = transformRows
-  }
-
-  get facts(): UnitFacts {
-    const completed = this.state === "completed" ? 1 : 0
-    return { completed, unanswered: this.state === "sent" ? "statement" : "nothing", tainted: false }
-  }
-
-  get outcome(): QueryError["outcome"] {
-    return outcomeOf(this.facts)
-  }
-
-  copyRows(): Effect.Effect<never, SqlError> {
-    return Effect.fail(refused("rows cannot be copied in the pipelined lane: they would hold up what others sent"))
-  }
-
-  send(sql: string, params: ReadonlyArray<unknown>): Effect.Effect<ReadonlyArray<unknown>, SqlError> {
-    if (verdictOf(sql).residue !== "none") return Effect.fail(refused(unfit))
-    this.sql = sql
-    this.state = "sent"
-    this.lane.underWay.add(this)
-    return Effect.map(this.lane.connection.pg.query(sql, params), ({ rows }) => {
-      this.state = "completed"
-      this.rows = rows.length
-      return this.transformRows === undefined ? rows : this.transformRows(rows)
-    })
-  }
-}
-
-const unfit =
-  "the pipelined lane is for statements that leave their session as it was, and for no transactions: others use it at " +
-  "the same time"
-
-const refused = (message: string): SqlError => {
-  const cause = Object.assign(new Error(message), { hint: 'leave `lane: "pipelined"` out' })
-  return new SqlError({ reason: new UnknownError({ cause, message, operation: "query" }) })
-}
-
-/** A connection of the lane. */
-class LaneConnection {
+/**
+ * A connection of the lane.
+ *
+ * @internal
+ */
+export class LaneConnection {
   readonly connection: ServerConnection
   /** Queries that have a place here: their statement is sent, or about to be. */
   inHand = 0
@@ -229,7 +179,7 @@ export class PgPipeline {
     f: (place: Place) => Effect.Effect<A, E, R>,
     restore: Restore
   ): Effect.Effect<A, E, R> {
-    const place = new Place(query, lane, this.config.transformRows)
+    const place = new Place(query, lane, this.config)
     if (!this.watching) this.watch()
     return Effect.onExitPrimitive(restore(f(place)), (exit) => {
       this.finish(place, exit)

@@ -31,13 +31,14 @@ import * as PgEndpoint from "./PgEndpoint.ts"
 import type { Classified } from "./PgErrors.ts"
 import { classify, toQueryError } from "./PgErrors.ts"
 import { PgLedger } from "./PgLedger.ts"
-import type { Place } from "./PgPipeline.ts"
+import type { Place } from "./PgPlace.ts"
 import { PgRefusal, refusal, rejection } from "./PgRefusal.ts"
 import { PgSession } from "./PgSession.ts"
 import * as PgSnapshot from "./PgSnapshot.ts"
 import { beginReading } from "./PgSnapshot.ts"
 import * as PgSqlClient from "./PgSqlClient.ts"
 import type * as PgStatistics from "./PgStatistics.ts"
+import * as PgTelemetry from "./PgTelemetry.ts"
 import * as PgTextFilter from "./PgTextFilter.ts"
 import * as PgWire from "./PgWire.ts"
 
@@ -106,6 +107,8 @@ export interface Config extends Omit<PgClient.PgPoolConfig, "stream" | "multiple
    * of one name apart (`a`, `a_2`) and reports columns, command tags and notices.
    */
   readonly results?: "decoded" | "text" | undefined
+  /** What the pool tells of its queries, beside the spans that it makes where there is a tracer. */
+  readonly telemetry?: PgTelemetry.Options | undefined
 }
 
 /**
@@ -168,6 +171,9 @@ const make = Effect.fnUntraced(function* (config: Config) {
       `Expected \`pipelinedConnections\` to be an integer from 1 to \`maxConnections\`, got ${String(pipelinedConnections)}`
     )
   }
+  const told = config.telemetry ?? {}
+  const fault = PgTelemetry.faultOf(told)
+  if (fault !== undefined) return yield* invalid(fault)
   const driver = driverConfig(config, endpoint)
   const keepAliveMillis = config.keepAlive === undefined ? undefined : Duration.toMillis(config.keepAlive)
   const openSocket: PgConnections.Config["openSocket"] = (observed) =>
@@ -185,6 +191,7 @@ const make = Effect.fnUntraced(function* (config: Config) {
     driver,
     openSocket,
     alwaysReset: config.reset === "always",
+    tags: PgTelemetry.tagsOf(told),
     queueLimit,
     leakThreshold: Duration.fromInputUnsafe(config.leakThreshold ?? "1 minute"),
     drainTimeout: Duration.fromInputUnsafe(config.drainTimeout ?? "10 seconds"),
@@ -200,9 +207,13 @@ const make = Effect.fnUntraced(function* (config: Config) {
     idleInTransactionTimeout: Duration.fromInputUnsafe(config.idleInTransactionTimeout ?? "5 minutes")
   })
 
+  const { counts, now } = connections
+  const source = { minConnections: config.minConnections ?? 0, counts, now }
+  const telemetry = yield* PgTelemetry.make(told, endpoint, source, config.spanAttributes)
   const provide = PgSqlClient.makeProvide(current)
   const sql = yield* PgSqlClient.make({
     config: { ...driver, ...config },
+    spanAttributes: [telemetry.ofClient.mark, ...Object.entries(telemetry.attributes)],
     current,
     transaction,
     use: (f) => connections.use({ name: "statement" }, f),
@@ -338,12 +349,13 @@ const make = Effect.fnUntraced(function* (config: Config) {
     use,
     stream,
     snapshot,
-    within: (context) => Context.getOrUndefined(context, current)?.query.name
+    within: (context) => Context.getOrUndefined(context, current)?.query.name,
+    telemetry
   })
   return Context.make(QueryPool, pool).pipe(
     Context.add(PgClient.PgClient, sql),
     Context.add(SqlClient.SqlClient, sql),
-    Context.add(Statistics, { get: connections.statistics })
+    Context.add(Statistics, { get: Effect.sync(now) })
   )
 })
 
@@ -367,7 +379,7 @@ const apart = (snapshot: Terms["snapshot"]): Effect.Effect<never, SqlError> | un
       )
 
 /** A query by its name alone: its transaction says what it may do. */
-const reader = ({ name, origin }: QueryInfo) => ({ name, origin })
+const reader = ({ name, origin }: QueryInfo) => ({ name, origin, options: {} })
 
 const invalid = (message: string): SqlError =>
   new SqlError({ reason: new ConnectionError({ cause: new Error(message), message, operation: "connect" }) })

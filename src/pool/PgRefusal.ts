@@ -3,8 +3,9 @@
  *
  * @internal
  */
-import { SqlError, UnknownError } from "effect/sql/SqlError"
+import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
 import type { QueueFull, QueueTimeout, SnapshotLost, TimedOut } from "../query/QueryError.ts"
+import { StreamOpen } from "./PgErrors.ts"
 
 /** @internal */
 export class PgRefusal extends Error {
@@ -32,3 +33,23 @@ export const rejection = (message: string, hint: string): SqlError =>
   new SqlError({
     reason: new UnknownError({ cause: Object.assign(new Error(message), { hint }), message, operation: "query" })
   })
+
+/**
+ * Of whatever is sent on a session whose transaction could not be ended.
+ *
+ * @internal
+ */
+export const givenUp = (): SqlError => {
+  const message = "The session was given up, because a transaction on it could be neither committed nor rolled back"
+  return new SqlError({ reason: new ConnectionError({ cause: new Error(message), message, operation: "query" }) })
+}
+
+/**
+ * Of what is sent while a stream of rows is open.
+ *
+ * @internal
+ */
+export const streamOpen = (): SqlError => {
+  const cause = new StreamOpen()
+  return new SqlError({ reason: new UnknownError({ cause, message: cause.message, operation: "query" }) })
+}

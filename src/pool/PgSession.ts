@@ -19,30 +19,25 @@ import type { Scope } from "effect"
 import { Cause, Context, Effect, Exit, Predicate, Stream } from "effect"
 import type { TransactionConnection } from "effect/sql/SqlClient"
 import type { Connection as SqlConnection } from "effect/sql/SqlConnection"
-import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
-import type { QueryInfo, Unit } from "../query/QueryPool.ts"
-import type { RowReceiver } from "../query/RowReceiver.ts"
+import type { SqlError } from "effect/sql/SqlError"
+import type { QueryInfo, RowReceiver, Unit } from "../query/QueryPool.ts"
 import * as PgCopy from "./PgCopy.ts"
-import { isAnswered, isConnectionGone, outcomeOf, StreamOpen } from "./PgErrors.ts"
+import { isAnswered, isConnectionGone, outcomeOf } from "./PgErrors.ts"
 import { PgArrivals } from "./PgArrivals.ts"
 import { PgLedger } from "./PgLedger.ts"
 import type { TransactionId } from "./PgLostCommit.ts"
 import { readId } from "./PgLostCommit.ts"
-import { rejection } from "./PgRefusal.ts"
+import { givenUp, rejection, streamOpen } from "./PgRefusal.ts"
 import type { Verdict } from "./PgResidue.ts"
 import { verdictOf } from "./PgResidue.ts"
 import { reset } from "./PgReset.ts"
 import type { PgSnapshot } from "./PgSnapshot.ts"
 import { beginReading } from "./PgSnapshot.ts"
+import type { Tags } from "./PgTags.ts"
 import { clientRollback, outside, PgTurns } from "./PgTurns.ts"
 import type { ServerConnection } from "./ServerConnection.ts"
 
 type TransformRows = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
-
-const stuckError = (): SqlError => {
-  const message = "The session was given up, because a transaction on it could be neither committed nor rolled back"
-  return new SqlError({ reason: new ConnectionError({ cause: new Error(message), message, operation: "query" }) })
-}
 
 /**
  * Where effect/sql keeps the transaction that a fiber is in. Each pool has a key of its own.
@@ -82,6 +77,10 @@ export class PgSession implements SqlConnection, Unit {
   readonly ledger = new PgLedger()
   /** The latest statement of the unit's own, for its errors: what begins and ends a transaction is none. */
   sql: string | undefined
+  parameters: ReadonlyArray<unknown> | undefined
+  traceparent: string | undefined
+  /** What stands behind the unit's statements. */
+  tags: Tags | undefined
   /** Whether a COMMIT whose answer is lost is to be looked up: the unit could be tried again then. */
   looksUp = false
   committing = false
@@ -148,12 +147,9 @@ export class PgSession implements SqlConnection, Unit {
   /** Why no statement may run now, if none may. */
   private refusal(): Effect.Effect<never, SqlError> | undefined {
     if (this.finished) return this.over()
-    if (this.stuck) return Effect.fail(stuckError())
+    if (this.stuck) return Effect.fail(givenUp())
     if (!this.streaming) return undefined
-    const cause = new StreamOpen()
-    return Effect.fail(
-      new SqlError({ reason: new UnknownError({ cause, message: cause.message, operation: "query" }) })
-    )
+    return Effect.fail(streamOpen())
   }
 
   /**
@@ -245,7 +241,8 @@ export class PgSession implements SqlConnection, Unit {
   /** One statement, from the check that it may run to the count of its rows. */
   private run<A>(
     sql: string,
-    statement: (pg: PgConnection.PgConnection) => Effect.Effect<A, SqlError>,
+    params: ReadonlyArray<unknown>,
+    statement: (pg: PgConnection.PgConnection, sql: string, mayPrepare: boolean) => Effect.Effect<A, SqlError>,
     rowCount: (result: A) => number,
     control: boolean
   ): Effect.Effect<A, SqlError> {
@@ -256,7 +253,10 @@ export class PgSession implements SqlConnection, Unit {
         if (refused !== undefined) return refused
         sent = this.sending(sql, control)
         this.arrivals?.begin()
-        return statement(this.connection.pg)
+        if (control) return statement(this.connection.pg, sql, true)
+        this.parameters = params
+        const tagged = this.tags?.on(sql, this.query, this.traceparent)
+        return statement(this.connection.pg, tagged?.sql ?? sql, tagged?.prepare ?? true)
       }
       // The end is in place before the beginning: an interruption may come between any two steps.
       return Effect.onExitPrimitive(control ? Effect.suspend(send) : this.inTurn(send), (exit) => {
@@ -272,7 +272,8 @@ export class PgSession implements SqlConnection, Unit {
   private result(sql: string, params: ReadonlyArray<unknown>, prepare: boolean, control = false) {
     return this.run(
       sql,
-      (pg) => pg.query(sql, params, prepare),
+      params,
+      (pg, tagged, mayPrepare) => pg.query(tagged, params, prepare && mayPrepare),
       (result) => result.rows.length,
       control
     )
@@ -281,7 +282,8 @@ export class PgSession implements SqlConnection, Unit {
   private values(sql: string, params: ReadonlyArray<unknown>, prepare: boolean) {
     return this.run(
       sql,
-      (pg) => pg.queryValues(sql, params, prepare),
+      params,
+      (pg, tagged, mayPrepare) => pg.queryValues(tagged, params, prepare && mayPrepare),
       (values) => values.length,
       false
     )
@@ -300,7 +302,8 @@ export class PgSession implements SqlConnection, Unit {
     const rows: RowReceiver["rows"] = (bytes, from, to) => receiver.rows(bytes, from, to)
     return this.run(
       sql,
-      () => PgCopy.copy(this.connection, sql, params, { columns, rows, counted }),
+      params,
+      (_, tagged) => PgCopy.copy(this.connection, tagged, params, { columns, rows, counted }),
       () => 0,
       false
     )
@@ -425,10 +428,12 @@ export class PgSession implements SqlConnection, Unit {
           const refused = this.refusal() ?? this.refused(verdictOf(sql))
           if (refused !== undefined) return refused
           sent = this.sending(sql, false)
+          this.parameters = params
           this.streaming = true
           return Effect.void
         })
-        const rows = this.connection.pg.stream(sql, params).pipe(
+        const tagged = this.tags?.on(sql, this.query, this.traceparent).sql ?? sql
+        const rows = this.connection.pg.stream(tagged, params).pipe(
           Stream.mapArray((rows) => {
             this.received += rows.length
             return transformRows === undefined ? rows : (transformRows(rows) as typeof rows)

@@ -72,6 +72,8 @@ export const makeProvide = (
 /** @internal */
 export const make = Effect.fnUntraced(function* (options: {
   readonly config: PgClient.PgClientConfig
+  /** What the spans of statements say, beside what the configuration has. */
+  readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
   readonly current: Context.Service<PgSession, PgSession>
   readonly transaction: TransactionKey
   /** Lends a session that belongs to no query to one effect. */
@@ -122,13 +124,7 @@ export const make = Effect.fnUntraced(function* (options: {
       config.transformResultNames === undefined
         ? undefined
         : Statement.defaultTransforms(config.transformResultNames, config.transformJson).array,
-    spanAttributes: [
-      ...Object.entries(config.spanAttributes ?? {}),
-      ["db.system.name", "postgresql"],
-      ["db.namespace", config.database ?? config.username ?? "postgres"],
-      ["server.address", config.host ?? "localhost"],
-      ["server.port", config.port ?? 5432]
-    ]
+    spanAttributes: [...Object.entries(config.spanAttributes ?? {}), ...options.spanAttributes]
   })
 
   const listen = (

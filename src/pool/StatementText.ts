@@ -145,3 +145,29 @@ export const isPlannable = (text: string): boolean => {
   }
   return !isFirst
 }
+
+/** More says no more of a statement, and an insert of many rows has a megabyte of placeholders. */
+const mostTold = 2_000
+
+/**
+ * A statement as it may be told of: as it is where it has parameters, since its values are then not in it, and otherwise
+ * with `?` in the place of each constant, without comments. Long ones are cut off.
+ *
+ * @internal
+ */
+export const withoutConstants = (text: string): string => {
+  let safe = ""
+  let from = skipSpace(text, 0)
+  for (let at = from; at < text.length;) {
+    const { end, kind } = tokenAt(text, at)
+    if (kind === "parameter") return shortened(text)
+    if (at > from) safe += " "
+    const isValue = kind === "constant" && !constantWords.has(text.slice(at, end).toLowerCase())
+    safe += isValue ? "?" : text.slice(at, end)
+    from = end
+    at = skipSpace(text, end)
+  }
+  return shortened(safe)
+}
+
+const shortened = (text: string): string => (text.length <= mostTold ? text : `${text.slice(0, mostTold)}…`)

@@ -23,9 +23,13 @@ import { withSlot } from "../internal/Slots.ts"
 import { QueryError, QueueTimeout, Rejected, TimedOut } from "./QueryError.ts"
 import type { Limit, QueryInfo, QueryPool, Unit } from "./QueryPool.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
-import type { Life, Run } from "./Run.ts"
+import type { Run } from "./Run.ts"
 import { told } from "./Run.ts"
 import type { RunSnapshot } from "./RunSnapshot.ts"
+import type { AnyFiber } from "./Spans.ts"
+import type { Life } from "./Trail.ts"
+import { Trail } from "./Trail.ts"
+import { Watch } from "./Watch.ts"
 
 type Pool = QueryPool["Service"]
 type Body = (sql: SqlClient, unit: Unit) => AnyEffect
@@ -52,14 +56,20 @@ export const inRun = (
   query: QueryInfo,
   body: Body,
   holdsSlot: boolean,
-  submittedAt: number | undefined
+  submittedAt: number | undefined,
+  fiber: AnyFiber | undefined
 ): AnyEffect =>
-  told(run, query, (life) => {
-    if (run.snapshot !== undefined && isMadeToWrite(query)) return Effect.fail(refused(query))
-    if (!isPlain(query, run)) return limited(pool, run, query, body, life, submittedAt)
-    const attempt = once(pool, query, life === undefined ? body : begun(body, life), life, run.snapshot)
-    return holdsSlot ? attempt : withSlot(run.slots, attempt)
-  })
+  told(
+    run,
+    query,
+    (life) => {
+      if (run.snapshot !== undefined && isMadeToWrite(query)) return Effect.fail(refused(query))
+      if (!isPlain(query, run)) return limited(pool, run, query, body, life, submittedAt)
+      const attempt = once(pool, query, body, life, run.snapshot)
+      return holdsSlot ? attempt : withSlot(run.slots, attempt)
+    },
+    fiber === undefined ? undefined : { fiber }
+  )
 
 /**
  * Said in so many words: a query of which nothing is said may only read, and the server sees to that.
@@ -146,15 +156,38 @@ export const periodOf = (option: string, duration: Duration.Input | undefined): 
  *
  * @internal
  */
-export const alone = (pool: Pool, query: QueryInfo, body: Body): AnyEffect =>
-  isPlain(query, undefined) ? pool.use(query, body) : limited(pool, undefined, query, body, undefined, undefined)
+export const alone = (pool: Pool, query: QueryInfo, body: Body, fiber: AnyFiber): AnyEffect => {
+  const watch = Watch.of(fiber, pool.telemetry)
+  return told(
+    { listener: undefined, watch },
+    query,
+    (life) =>
+      isPlain(query, undefined)
+        ? once(pool, query, body, life, undefined)
+        : limited(pool, undefined, query, body, life, undefined),
+    { fiber }
+  )
+}
 
 /**
  * Runs a query on the session of the query around it, whose part it is: only that one can be tried again.
  *
  * @internal
  */
-export const joined = (pool: Pool, query: QueryInfo, body: Body): AnyEffect => {
+export const joined = (pool: Pool, query: QueryInfo, body: Body, fiber: AnyFiber): AnyEffect => {
+  const watch = Watch.of(fiber, pool.telemetry)
+  return told(
+    { listener: undefined, watch },
+    query,
+    (life) => {
+      const using = within(pool, query, life === undefined ? body : begun(body, life))
+      return life === undefined ? using : life.within(1, using)
+    },
+    { fiber, joins: true }
+  )
+}
+
+const within = (pool: Pool, query: QueryInfo, body: Body): AnyEffect => {
   if (query.options.timeout === undefined) return pool.use(query, body)
   return Effect.suspend(() => {
     const millis = millisOf("timeout", query.options.timeout)
@@ -164,7 +197,7 @@ export const joined = (pool: Pool, query: QueryInfo, body: Body): AnyEffect => {
   })
 }
 
-/** The end of an attempt comes before its slot is given back, so that the number of its worker is free before the slot. */
+/** For a listener the end of an attempt comes before its slot is given back: its worker's number is free before the slot. */
 const once = (
   pool: Pool,
   query: QueryInfo,
@@ -172,8 +205,10 @@ const once = (
   life: Life | undefined,
   snapshot: RunSnapshot | undefined
 ): AnyEffect => {
-  const using = pool.use(query, body, snapshot === undefined ? undefined : { snapshot: snapshot.get })
-  if (life === undefined) return using
+  const terms = snapshot === undefined ? undefined : { snapshot: snapshot.get }
+  if (life === undefined) return pool.use(query, body, terms)
+  const using = life.within(1, pool.use(query, begun(body, life), terms))
+  if (life instanceof Trail) return using
   return Effect.onExitPrimitive(using, (exit) => {
     life.ended(exit)
     return undefined
@@ -246,7 +281,7 @@ const limited = (
           { queue, running: allowance.running, snapshot }
         )
       })
-      const decided = Effect.catchCause(using, (failure) => {
+      const decided = Effect.catchCause(life === undefined ? using : life.within(number, using), (failure) => {
         const cause = Cause.map(failure, (error) => ofAttempt(error, number))
         const reason = cause.reasons.find(Cause.isFailReason)
         // The worse of what the session knows and what the error says: a query of another pool in the body may have

@@ -9,7 +9,7 @@
  *
  * @internal
  */
-import { Cause, Effect, Exit, Predicate } from "effect"
+import { Cause, Effect, Exit, Predicate, Tracer } from "effect"
 import * as Agenda from "./Agenda.ts"
 import * as Attempts from "./Attempts.ts"
 import { estimates } from "./Learning.ts"
@@ -17,6 +17,7 @@ import * as Outcome from "./Outcome.ts"
 import type { QueryInfo, QueryPool, RunOptions } from "./QueryPool.ts"
 import type { Run } from "./Run.ts"
 import { CurrentRun } from "./Run.ts"
+import type { AnyFiber } from "./Spans.ts"
 
 type Pool = QueryPool["Service"]
 type Turn = Agenda.Turn<AnyEffect>
@@ -35,9 +36,15 @@ export const QueryTypeId = "~querypool/query/Query"
 interface Runnable extends QueryInfo {
   /**
    * Runs it in a slot of the run, which the caller may hold for it already. `submittedAt` is when it was handed over,
-   * if that was before its turn.
+   * if that was before its turn; `fiber` is the one that it runs in, where that is not one of the run's own.
    */
-  readonly [QueryTypeId]: (pool: Pool, run: Run, holdsSlot: boolean, submittedAt?: number | undefined) => AnyEffect
+  readonly [QueryTypeId]: (
+    pool: Pool,
+    run: Run,
+    holdsSlot: boolean,
+    submittedAt?: number | undefined,
+    fiber?: AnyFiber | undefined
+  ) => AnyEffect
 }
 
 /** @internal */
@@ -48,8 +55,12 @@ export const isQuery = (effect: object): effect is Runnable => Predicate.hasProp
  *
  * @internal
  */
-export const inside = <A, E, R>(run: Run, member: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  run.workers.member(Effect.provideService(member, CurrentRun, run))
+export const inside = <A, E, R>(run: Run, member: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+  const span = run.watch?.run?.own
+  const ofRun = Effect.provideService(member, CurrentRun, run)
+  // Also where nothing is told of the run's queries, of what else it does everything is.
+  return run.workers.member(span === undefined ? ofRun : Effect.provideService(ofRun, Tracer.ParentSpan, span))
+}
 
 /**
  * What a listener threw is a defect of the run.

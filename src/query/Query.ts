@@ -22,6 +22,8 @@ import { QueryPool, QueryTypeId } from "./QueryPool.ts"
 import type { Known, RetryPolicy } from "./RetryPolicy.ts"
 import type { Run } from "./Run.ts"
 import { CurrentRun, streamed } from "./Run.ts"
+import type { AnyFiber } from "./Spans.ts"
+import { Watch } from "./Watch.ts"
 
 /**
  * A named unit of SQL work.
@@ -87,8 +89,8 @@ class QueryImpl {
     return Origin.of(this.name)
   }
 
-  [QueryTypeId](pool: QueryPool["Service"], run: Run, holdsSlot: boolean, submittedAt?: number) {
-    return Attempts.inRun(pool, run, this, this.body, holdsSlot, submittedAt)
+  [QueryTypeId](pool: QueryPool["Service"], run: Run, holdsSlot: boolean, submittedAt?: number, fiber?: AnyFiber) {
+    return Attempts.inRun(pool, run, this, this.body, holdsSlot, submittedAt, fiber)
   }
 }
 
@@ -99,11 +101,11 @@ const proto = {
       const { context } = fiber
       const pool = Context.getUnsafe(context, QueryPool)
       const run = Context.get(context, CurrentRun)
-      if (pool.within(context) !== undefined) return Attempts.joined(pool, this, this.body)
+      if (pool.within(context) !== undefined) return Attempts.joined(pool, this, this.body, fiber)
       return run === undefined
-        ? Attempts.alone(pool, this, this.body)
+        ? Attempts.alone(pool, this, this.body, fiber)
         : // Its body stands outside of the run: a query of another pool in it must not wait for a second slot.
-          Effect.provideService(this[QueryTypeId](pool, run, false), CurrentRun, undefined)
+          Effect.provideService(this[QueryTypeId](pool, run, false, undefined, fiber), CurrentRun, undefined)
     }
   }),
   toJSON(this: QueryImpl) {
@@ -299,15 +301,18 @@ export const streamOf = <A, E, R>(
     Effect.gen(function* () {
       const context = yield* Effect.context<QueryPool>()
       const pool = Context.get(context, QueryPool)
-      const run = Context.get(context, CurrentRun)
-      if (run === undefined || pool.within(context) !== undefined) return pool.stream(query, rows)
-      if (run.snapshot !== undefined && Attempts.isMadeToWrite(query)) return Stream.fail(Attempts.refused(query))
-      const onStart = yield* streamed(run, query)
+      const joins = pool.within(context) !== undefined
+      const run = joins ? undefined : Context.get(context, CurrentRun)
+      if (run?.snapshot !== undefined && Attempts.isMadeToWrite(query)) return Stream.fail(Attempts.refused(query))
+      const fiber = yield* Effect.withFiber((own) => Effect.succeed(own))
+      const alone = { listener: undefined, watch: Watch.of(fiber, pool.telemetry) }
+      const life = yield* streamed(run ?? alone, query, { fiber, joins })
       const begun = (sql: SqlClient, unit: Unit) => {
-        onStart?.(unit)
+        life?.started(unit, 1)
         return rows(sql, unit)
       }
-      return pool.stream(query, begun, run.snapshot === undefined ? undefined : { snapshot: run.snapshot.get })
+      const told = pool.stream(query, begun, run?.snapshot === undefined ? undefined : { snapshot: run.snapshot.get })
+      return life === undefined ? told : life.streaming(told)
     })
   )
 }

@@ -12,7 +12,7 @@
  * @since 0.1.0
  */
 import type { Duration, Scope } from "effect"
-import { Cause, Clock, Context, Effect, Exit, Fiber, identity, Option, Predicate, Stream } from "effect"
+import { Cause, Clock, Context, Effect, Exit, Fiber, identity, Option, Predicate, Stream, Tracer } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { mapWithWorkers } from "../internal/mapWithWorkers.ts"
@@ -31,7 +31,9 @@ import type { RetryPolicy } from "./RetryPolicy.ts"
 import { CurrentRun, Run } from "./Run.ts"
 import type { Snapshot } from "./RunSnapshot.ts"
 import { RunSnapshot } from "./RunSnapshot.ts"
+import type { Telemetry } from "./Telemetry.ts"
 import type { Unit } from "./Unit.ts"
+import { Watch } from "./Watch.ts"
 
 /**
  * How long something may take, and what it fails with when it takes longer.
@@ -130,6 +132,8 @@ export class QueryPool extends Context.Service<
     }) => Effect.Effect<Snapshot, SqlError, Scope.Scope>
     /** The name of the query of this pool whose body the context belongs to. */
     readonly within: (context: Context.Context<never>) => string | undefined
+    /** What it adds to the spans and metrics of its queries; without it they have none. */
+    readonly telemetry?: Telemetry | undefined
   }
 >()("querypool/query/QueryPool") {}
 
@@ -224,8 +228,8 @@ export const all = <const T extends Shape, const Mode extends "default" | "outco
     }
     const mode = options?.mode === "outcome" ? outcomes : values
     return isIterable(effects)
-      ? Effect.as(runMembers(effects, mode, keep, options), results)
-      : Effect.map(runMembers(Object.values<AnyEffect>(effects), mode, keep, options), () =>
+      ? Effect.as(runMembers("QueryPool.all", effects, mode, keep, options), results)
+      : Effect.map(runMembers("QueryPool.all", Object.values<AnyEffect>(effects), mode, keep, options), () =>
           Object.fromEntries(Object.keys(effects).map((key, index) => [key, results[index]]))
         )
   })
@@ -252,11 +256,11 @@ export const report = <const T extends Shape>(
     const keys = isIterable(effects) ? undefined : Object.keys(effects)
     const members = isIterable(effects) ? effects : Object.values<AnyEffect>(effects)
     const failures: Array<Report.Report["failures"][number]> = []
-    const keep: Parameters<typeof runMembers>[2] = (exit, { index, member }) => {
+    const keep: Parameters<typeof runMembers>[3] = (exit, { index, member }) => {
       if (isQuery(member) || !Exit.isExit(exit) || Exit.isSuccess(exit)) return
       failures.push({ member: keys?.[index] ?? index, error: Cause.squash(exit.cause) })
     }
-    return Effect.map(runMembers(members, exits, keep, { ...options, onEvent }), () => ({
+    return Effect.map(runMembers("QueryPool.report", members, exits, keep, { ...options, onEvent }), () => ({
       ...collector.report(),
       failures
     }))
@@ -321,7 +325,7 @@ export const stream = <Q extends AnyEffect, E2 = never, R2 = never>(
 > =>
   Stream.unwrap(
     Effect.gen(function* () {
-      const { pool, run } = yield* openRun(options, undefined)
+      const { pool, run, span } = yield* openRun("QueryPool.stream", options, undefined)
       // The source does not belong to the run: were it itself a query's rows, it would hold the slot its queries need.
       const source = Stream.provideContext(toStream(queries), yield* Effect.context<R2>())
       return mapWithWorkers(source, () => handsOf<Q>(pool, run), run.workers, {
@@ -329,6 +333,7 @@ export const stream = <Q extends AnyEffect, E2 = never, R2 = never>(
       }).pipe(
         // A query's body stands outside of the run: a query of another pool in it must not wait for a second slot.
         Stream.provideService(CurrentRun, undefined),
+        (results) => (span === undefined ? results : Stream.provideService(results, Tracer.ParentSpan, span.unsampled)),
         Stream.concat(Stream.fromEffectDrain(Effect.suspend(() => faultOf(run))))
       )
     })
@@ -364,6 +369,7 @@ const outcomes: Mode = {
 const exits: Mode = { step: Effect.exit, hasSucceeded: (exit) => Exit.isExit(exit) && Exit.isSuccess(exit) }
 
 const runMembers = (
+  name: string,
   members: Iterable<AnyEffect>,
   mode: Mode,
   keep: Parameters<typeof Members.run>[4],
@@ -371,15 +377,19 @@ const runMembers = (
 ): Effect.Effect<void, unknown, unknown> =>
   Effect.flatMap(Members.of(members, options?.order), (members) =>
     Effect.scoped(
-      Effect.flatMap(openRun(options, members.known), ({ pool, run }) => Members.run(pool, run, members, mode, keep))
+      Effect.flatMap(openRun(name, options, members.known), ({ pool, run, span }) => {
+        const work = Members.run(pool, run, members, mode, keep)
+        return span === undefined ? work : Effect.provideService(work, Tracer.ParentSpan, span.unsampled)
+      })
     )
   )
 
 /** More would be more fibers than any server has connections. */
 const mostConcurrency = 100_000
 
-/** A new run, of members that are known or come one by one, which ends with the scope. */
+/** A new run, of members that are known or come one by one, which ends with the scope. Its span has the name. */
 const openRun = Effect.fnUntraced(function* (
+  name: string,
   options: RunOptions | undefined,
   members: ReadonlyArray<AnyEffect> | undefined
 ) {
@@ -406,12 +416,18 @@ const openRun = Effect.fnUntraced(function* (
   const clock = yield* Clock.Clock
   const progressMillis = Attempts.periodOf("progressEvery", options?.progressEvery)
   const snapshot = options?.snapshot ?? false
+  const watch = yield* Watch.here(pool.telemetry)
+  yield* runSpan(watch, name, {
+    "querypool.run.concurrency": concurrency,
+    "querypool.run.snapshot": snapshot !== false
+  })
   const run: Run = new Run({
     concurrency,
     workers: Math.min(concurrency, members?.length ?? Infinity),
     clock,
     onEvent: yield* listening(options?.onEvent),
     progressMillis: options?.onEvent === undefined ? undefined : progressMillis,
+    watch,
     snapshot:
       snapshot === false
         ? undefined
@@ -419,7 +435,10 @@ const openRun = Effect.fnUntraced(function* (
             take: pool.snapshot,
             allowStandby: snapshot !== true && snapshot.allowStandby === true,
             scope: yield* Effect.scope,
-            emit: (event) => run.listener?.emit({ ...event, at: run.listener.now() })
+            emit: (event) => {
+              watch?.event(event)
+              run.listener?.emit({ ...event, at: run.listener.now() })
+            }
           }),
     queueMillis: Attempts.millisOf("queueTimeout", options?.queueTimeout),
     deadlineMillis: Attempts.millisOf("deadline", options?.deadline)
@@ -438,8 +457,17 @@ const openRun = Effect.fnUntraced(function* (
     // After the release that ends the run, and so interrupted before it.
     if (listener.progressMillis !== undefined) yield* Effect.forkScoped(listener.tellRows(listener.progressMillis))
   }
-  return { pool, run }
+  return { pool, run, span: watch?.run }
 })
+
+/** The span of a run, which ends with the scope, where somebody follows it. */
+const runSpan = (watch: Watch | undefined, name: string, attributes: Readonly<Record<string, unknown>>) => {
+  if (watch?.tracer === undefined) return Effect.void
+  return Effect.acquireRelease(
+    Effect.withFiber((fiber) => Effect.succeed(watch.beginRun(fiber, name, attributes))),
+    (_, exit) => Effect.sync(() => watch.endRun(exit))
+  )
+}
 
 /** A defect is no outcome: it goes on. */
 const toOutcome = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Outcome.Outcome<A, E>, never, R> =>

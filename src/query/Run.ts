@@ -6,21 +6,17 @@
  *
  * @internal
  */
-import type { Clock, Scope } from "effect"
+import type { Clock, Scope, Stream } from "effect"
 import { Cause, Context, Effect, Exit } from "effect"
 import { Slots } from "../internal/Slots.ts"
 import { Workers } from "../internal/Workers.ts"
 import * as Outcome from "./Outcome.ts"
-import type { CancelEnd, OfPart, QueryEvent } from "./QueryEvent.ts"
+import type { OfPart, QueryEvent } from "./QueryEvent.ts"
+import type { QueryInfo } from "./QueryPool.ts"
 import type { RunSnapshot } from "./RunSnapshot.ts"
-
-/** What a run reads off a query's session. */
-interface Progress {
-  readonly rows: number
-  readonly countArriving?: (() => void) | undefined
-  onNotice?: ((severity: string, message: string) => void) | undefined
-  onCancelled?: ((end: CancelEnd) => void) | undefined
-}
+import type { AnyFiber } from "./Spans.ts"
+import type { Life, Progress, Trail } from "./Trail.ts"
+import type { Watch } from "./Watch.ts"
 
 /** @internal */
 export class Run {
@@ -29,6 +25,7 @@ export class Run {
   readonly workers: Workers
   readonly slots: Slots
   readonly listener: Listener | undefined
+  readonly watch: Watch | undefined
   readonly clock: Clock.Clock
   /** Milliseconds of the clock. */
   readonly startedAt: number
@@ -43,6 +40,7 @@ export class Run {
     readonly onEvent: ((event: QueryEvent) => void) | undefined
     /** How often to tell of rows; `undefined` for never. */
     readonly progressMillis?: number | undefined
+    readonly watch?: Watch | undefined
     readonly queueMillis: number | undefined
     readonly deadlineMillis: number | undefined
     readonly snapshot?: RunSnapshot | undefined
@@ -53,6 +51,7 @@ export class Run {
     this.clock = options.clock
     this.listener =
       options.onEvent === undefined ? undefined : new Listener(options.clock, options.onEvent, options.progressMillis)
+    this.watch = options.watch
     this.startedAt = options.clock.currentTimeMillisUnsafe()
     this.queueMillis = options.queueMillis
     this.deadlineMillis = options.deadlineMillis
@@ -82,7 +81,7 @@ class Listener {
   private readonly announced = new Map<object, { readonly name: string; readonly ids: Array<number> }>()
   readonly progressMillis: number | undefined
   /** Queries with a session whose rows are to be told of. */
-  readonly counted: Set<Life> | undefined
+  readonly counted: Set<Listened> | undefined
 
   constructor(clock: Clock.Clock, onEvent: (event: QueryEvent) => void, progressMillis: number | undefined) {
     this.clock = clock
@@ -168,22 +167,42 @@ class Listener {
   }
 }
 
+/** Who is told of a query. */
+type Told = Pick<Run, "listener" | "watch">
+
 /**
- * Tells the run's listener of one query, from its turn to its end. Without a listener `body` is run as it is.
+ * In which fiber a query is run, where that is not a worker of its run, and whether it shares another's unit.
+ *
+ * @internal
+ */
+export interface Where {
+  readonly fiber?: AnyFiber | undefined
+  readonly joins?: boolean | undefined
+}
+
+/**
+ * Tells those who want to know of one query, from its turn to its end. Where nobody does, `body` is run as it is.
  *
  * @internal
  */
 export const told = <A, E, R>(
-  run: Run,
-  query: { readonly name: string },
-  body: (life: Life | undefined) => Effect.Effect<A, E, R>
+  { listener, watch }: Told,
+  query: QueryInfo,
+  body: (life: Life | undefined) => Effect.Effect<A, E, R>,
+  where?: Where
 ): Effect.Effect<A, E, R> => {
-  const { listener } = run
-  if (listener === undefined) return body(undefined)
+  const trail = watch?.begin(query, where)
+  if (listener === undefined) {
+    if (trail === undefined) return body(undefined)
+    return Effect.onExitPrimitive(body(trail), (exit) => {
+      trail.ended(exit)
+      return undefined
+    })
+  }
   let life: Life | undefined
   return Effect.onExitPrimitive(
     // Within: a query that was interrupted just after its beginning would be lost without an end.
-    Effect.suspend(() => body((life = new Life(listener, listener.begin(query, query.name), query.name)))),
+    Effect.suspend(() => body((life = new Listened(listener, query.name, listener.begin(query, query.name), trail)))),
     (exit) => {
       life?.ended(exit)
       return undefined
@@ -192,46 +211,45 @@ export const told = <A, E, R>(
 }
 
 /**
- * Tells the run's listener of a query whose rows are streamed, until the scope closes. Such a query takes no slot of the
- * run: whoever reads the rows may run queries of the same run, and must not wait for itself.
+ * Tells of a query whose rows are streamed, until the scope closes. Such a query takes no slot of the run: whoever reads
+ * the rows may run queries of the same run, and must not wait for itself.
  *
  * @internal
  */
 export const streamed = (
-  run: Run,
-  query: { readonly name: string }
-): Effect.Effect<((unit: Progress) => void) | undefined, never, Scope.Scope> => {
-  const { listener } = run
-  if (listener === undefined) return Effect.undefined
-  return Effect.map(
-    // In one step with its finalizer: a query that was interrupted in between would be lost without an end.
-    Effect.acquireRelease(
-      Effect.sync(() => new Life(listener, listener.begin(query, query.name), query.name)),
-      (life, exit) => Effect.sync(() => life.ended(exit))
-    ),
-    (life) => (unit: Progress) => life.started(unit, 1)
+  { listener, watch }: Told,
+  query: QueryInfo,
+  where: Where
+): Effect.Effect<Life | undefined, never, Scope.Scope> => {
+  if (listener === undefined && watch === undefined) return Effect.undefined
+  // In one step with its finalizer: a query that was interrupted in between would be lost without an end.
+  return Effect.acquireRelease(
+    Effect.sync(() => {
+      const trail = watch?.begin(query, where)
+      if (listener === undefined) return trail
+      return new Listened(listener, query.name, listener.begin(query, query.name), trail)
+    }),
+    (life, exit) => Effect.sync(() => life?.ended(exit))
   )
 }
 
-/**
- * One query of a run that is listened to, from its turn to its end.
- *
- * @internal
- */
-export class Life {
+/** One query of a run that is listened to, from its turn to its end. */
+class Listened implements Life {
   private readonly listener: Listener
   private readonly id: number
   private readonly name: string
+  private readonly trail: Trail | undefined
   private worker: number | undefined
   private unit: Progress | undefined
   /** How many rows of the attempt were told of. */
   private toldRows = 0
   private over = false
 
-  constructor(listener: Listener, id: number, name: string) {
+  constructor(listener: Listener, name: string, id: number, trail: Trail | undefined) {
     this.listener = listener
     this.id = id
     this.name = name
+    this.trail = trail
   }
 
   private emit(event: DistributiveOmit<QueryEvent, "at" | "id" | "name">): void {
@@ -240,11 +258,24 @@ export class Life {
     listener.emit({ ...event, at: listener.now(), id, name } as QueryEvent)
   }
 
+  within<A, E, R>(number: number, attempt: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return this.trail === undefined ? attempt : this.trail.within(number, attempt)
+  }
+
+  streaming<A, E, R>(rows: Stream.Stream<A, E, R>): Stream.Stream<A, E, R> {
+    return this.trail === undefined ? rows : this.trail.streaming(rows)
+  }
+
   started(unit: Progress, attempt: number): void {
+    this.trail?.started(unit, attempt)
     this.unit = unit
     this.worker = this.listener.takeWorker()
+    const { onCancelled } = unit
     unit.onNotice = (severity, message) => this.emit({ _tag: "Noticed", severity, message })
-    unit.onCancelled = (end) => this.emit({ _tag: "CancelEnded", ...end })
+    unit.onCancelled = (end) => {
+      if (this.trail !== undefined) onCancelled?.(end)
+      this.emit({ _tag: "CancelEnded", ...end })
+    }
     if (this.listener.counted !== undefined) {
       this.toldRows = 0
       this.listener.counted.add(this)
@@ -270,6 +301,7 @@ export class Life {
   retrying(attempt: number, error: unknown, delayMillis: number): void {
     // It stops only some steps later, and what has failed has no progress.
     this.listener.counted?.delete(this)
+    this.trail?.retrying(attempt, error, delayMillis)
     this.emit({ _tag: "Retrying", attempt, error, delayMillis })
   }
 
@@ -282,6 +314,7 @@ export class Life {
     if (this.over) return
     this.over = true
     this.stopped()
+    this.trail?.ended(exit)
     this.listener.ended(this.id, this.name, this.unit?.rows ?? 0, exit)
   }
 }

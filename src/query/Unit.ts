@@ -25,6 +25,11 @@ export interface Unit {
   readonly command: string | undefined
   /** What would be kept of its work if it failed now. */
   readonly outcome: QueryError["outcome"]
+  /** Its latest statement, and the values of that. */
+  readonly sql?: string | undefined
+  readonly parameters?: ReadonlyArray<unknown> | undefined
+  /** The span that it is a part of, as the W3C's `traceparent`, where it has one that is told. */
+  traceparent?: string | undefined
   /** Called with each NOTICE or WARNING, where the pool reads them. */
   onNotice?: ((severity: string, message: string) => void) | undefined
   /** Called when it was interrupted in the middle of a statement, once it is known what became of that. */

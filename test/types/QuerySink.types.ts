@@ -19,24 +19,24 @@ expect<
 
 // ---- its statement is what that of any query is, and its format one of those that there are, or one's own ------------
 
-QuerySink.file({ ...at, statement: (sql) => sql`select 1` })
-QuerySink.file({ ...at, statement: () => ({ sql: "select 1", params: [] }) })
+accept(QuerySink.file({ ...at, statement: (sql) => sql`select 1` }))
+accept(QuerySink.file({ ...at, statement: () => ({ sql: "select 1", params: [] }) }))
 for (const format of [QuerySink.csv(), QuerySink.ndjson, QuerySink.json, QuerySink.parquet()]) {
   accept(format)
-  QuerySink.file({ ...at, format })
+  accept(QuerySink.file({ ...at, format }))
 }
 // @ts-expect-error rows do not become values, so there is nothing for a schema to decode
-QuerySink.file({ ...at, schema: Schema.Struct({}) })
+accept(QuerySink.file({ ...at, schema: Schema.Struct({}) }))
 // @ts-expect-error a format is no name
-QuerySink.file({ ...at, format: "csv" })
+accept(QuerySink.file({ ...at, format: "csv" }))
 // @ts-expect-error CSV has no such option
 QuerySink.csv({ separator: ";" })
 
 // ---- its options are a query's: a policy may name SinkError, and it has a session of its own -------------------------
 
-QuerySink.file(at, { mode: "transaction", timeout: "1 minute", retry: RetryPolicy.transient })
-QuerySink.file(at, { retry: RetryPolicy.make({ on: ["SinkError", "ConnectionLost"] }) })
+accept(QuerySink.file(at, { mode: "transaction", timeout: "1 minute", retry: RetryPolicy.transient }))
+accept(QuerySink.file(at, { retry: RetryPolicy.make({ on: ["SinkError", "ConnectionLost"] }) }))
 // @ts-expect-error nothing fails with that
-QuerySink.file(at, { retry: RetryPolicy.make({ on: ["NoSuchUser"] }) })
+accept(QuerySink.file(at, { retry: RetryPolicy.make({ on: ["NoSuchUser"] }) }))
 // @ts-expect-error its rows would hold up what others sent
-QuerySink.file(at, { lane: "pipelined" })
+accept(QuerySink.file(at, { lane: "pipelined" }))

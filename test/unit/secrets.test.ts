@@ -39,7 +39,7 @@ const ways: Readonly<Record<string, readonly [leak: (secret: string) => unknown,
         Effect.clockWith((clock) => {
           const nobody = { queueMillis: undefined, deadlineMillis: undefined }
           const run = new Run({ concurrency: 1, workers: 1, clock, onEvent: () => {}, ...nobody })
-          return told(run, { name: secret }, () => Effect.void)
+          return told(run, { name: secret, options: {} }, () => Effect.void)
         })
       ),
     "an event"

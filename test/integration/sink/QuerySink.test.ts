@@ -216,16 +216,16 @@ layer(Layer.merge(Pg.layer("QuerySink"), files), { excludeTestServices: true })(
     inFolder((folder) =>
       Effect.gen(function* () {
         const both = Query.make("both", () =>
-          Effect.all(
-            ["a", "b", "c"].map((name, index) =>
+          Effect.forEach(
+            ["a", "b", "c"],
+            (name, index) =>
               file(
                 folder,
                 `select i, '${name}' as t from generate_series(1, ${(index + 1) * 10_000}) as i`,
                 undefined,
                 lineFormat(),
                 name
-              )
-            ),
+              ),
             { concurrency: 3 }
           )
         )

@@ -1,0 +1,216 @@
+/**
+ * A named, typed piece of background work: a value without a handler, so that the code that enqueues a task does not load
+ * the code that runs it.
+ *
+ * - **At least once.** A task is run until it has ended; a handler whose process died half-way runs again. Make what it
+ *   does safe to do twice, or let `session: "transaction"` make it all or nothing.
+ * - **Pass ids, not entities.** A payload is what was true when the task was offered. By the time it runs, and more so at
+ *   its third attempt, a row has another content: let the handler read it.
+ * - **With the transaction.** A task that is enqueued inside a transaction runs after its COMMIT, or never.
+ *
+ * @since 0.1.0
+ */
+import { Clock, Duration, Effect, Schema } from "effect"
+import type { QueryError } from "../query/QueryError.ts"
+import type { Known } from "../query/RetryPolicy.ts"
+import * as RetryPolicy from "../query/RetryPolicy.ts"
+import { Impossible, TaskError, type TimedOut, Unfit } from "./TaskError.ts"
+import type { TaskHandle } from "./TaskHandle.ts"
+import * as Handles from "./TaskHandle.ts"
+import type { Json, Offer, TaskId } from "./TaskStore.ts"
+import { TaskStore } from "./TaskStore.ts"
+
+export { discard, retryIn, snooze } from "./TaskSignal.ts"
+export { toLayer } from "./TaskWork.ts"
+
+/**
+ * What a handler has for its SQL: a session of its own, in one transaction or not, or none.
+ *
+ * @since 0.1.0
+ */
+export type Session = "transaction" | "connection" | "none"
+
+/**
+ * A task.
+ *
+ * @since 0.1.0
+ */
+export interface Task<P, A, E = never, S extends Session = Session> {
+  readonly name: string
+  readonly payload: Schema.ConstraintCodec<P, Json>
+  readonly success: Schema.ConstraintCodec<A, Json>
+  readonly error: Schema.ConstraintCodec<E, Json>
+  readonly retry: RetryPolicy.RetryPolicy<never>
+  readonly timeoutMillis: number
+  readonly session: S
+  readonly queue: string
+  readonly priority: number
+  readonly uniqueKey: ((payload: P) => string | undefined) | undefined
+  readonly limitKey: ((payload: P) => string | undefined) | undefined
+}
+
+/**
+ * What can be said of a task.
+ *
+ * @since 0.1.0
+ */
+export interface Options<P, A, E, S extends Session> {
+  /** Kept as JSON, also where the schema's own encoded form is none. */
+  readonly payload: Schema.ConstraintCodec<P, unknown>
+  /** Nothing by default. */
+  readonly success?: Schema.ConstraintCodec<A, unknown> | undefined
+  /** The errors that are an answer, and that whoever waits gets as they are. None by default. */
+  readonly error?: Schema.ConstraintCodec<E, unknown> | undefined
+  /**
+   * Which failures are tried again, how often and when: errors of the task's own, of its queries, and `TimedOut`. None by
+   * default. A task whose last attempt failed is dead.
+   */
+  readonly retry?: RetryPolicy.RetryPolicy<Known<E | QueryError | TimedOut>> | undefined
+  /** How long an attempt may take, from having its session. Default 5 minutes. */
+  readonly timeout?: Duration.Input | undefined
+  /**
+   * `connection` (the default) gives the handler a session of its own while it runs, `transaction` one in a transaction
+   * that is committed when it succeeds. `none` takes no connection: for handlers that wait for something else, such as
+   * mail, and run a query now and then. Which one is meant cannot be seen from a handler, and a task without SQL that
+   * was left at the default does not compile without a pool.
+   */
+  readonly session?: S | undefined
+  /** Default "default". */
+  readonly queue?: string | undefined
+  /** More is sooner. An integer, default 0. */
+  readonly priority?: number | undefined
+  /** Of tasks with the same key that have not ended there is one. */
+  readonly uniqueKey?: ((payload: P) => string | undefined) | undefined
+  /** Of tasks with the same key only so many run at once as the runner's `perKey`. */
+  readonly limitKey?: ((payload: P) => string | undefined) | undefined
+}
+
+/**
+ * Makes a task.
+ *
+ * @since 0.1.0
+ */
+export const make = <P, A = void, E = never, const S extends Session = "connection">(
+  name: string,
+  options: Options<P, A, E, S>
+): Task<P, A, E, S> => {
+  const { priority = 0, queue = "default", retry = RetryPolicy.none, timeout = "5 minutes" } = options
+  const timeoutMillis = Duration.toMillis(Duration.fromInputUnsafe(timeout))
+  if (!(timeoutMillis > 0 && Number.isFinite(timeoutMillis))) {
+    throw new RangeError(`Expected \`timeout\` of task "${name}" to be above 0 and finite, got ${String(timeout)}`)
+  }
+  if (!Number.isSafeInteger(priority)) {
+    throw new RangeError(`Expected \`priority\` of task "${name}" to be an integer, got ${String(priority)}`)
+  }
+  // What is not said is what the types' defaults are.
+  const success = (options.success ?? Schema.Void) as Schema.ConstraintCodec<A, unknown>
+  const error = (options.error ?? Schema.Never) as Schema.ConstraintCodec<E, unknown>
+  return {
+    name,
+    payload: Schema.toCodecJson(options.payload),
+    success: Schema.toCodecJson(success),
+    error: Schema.toCodecJson(error),
+    retry,
+    timeoutMillis,
+    session: (options.session ?? "connection") as S,
+    queue,
+    priority,
+    uniqueKey: options.uniqueKey,
+    limitKey: options.limitKey
+  }
+}
+
+/**
+ * When and how a task is to run, beside what the task itself says.
+ *
+ * @since 0.1.0
+ */
+export interface EnqueueOptions {
+  /** How long it waits first: from 0. */
+  readonly delay?: Duration.Input | undefined
+  /** From when on it may run: milliseconds since the epoch. `delay` counts from then. */
+  readonly at?: number | undefined
+  readonly priority?: number | undefined
+  readonly uniqueKey?: string | undefined
+}
+
+/**
+ * Offers a task for each payload, all or none of them. Fails with `TaskError`: `Unfit` for a payload that does not agree
+ * with its schema, `Impossible` for a delay below 0, `StoreFailed`.
+ *
+ * @since 0.1.0
+ */
+export const enqueueAll = Effect.fnUntraced(function* <P, A, E, S extends Session>(
+  task: Task<P, A, E, S>,
+  payloads: Iterable<P>,
+  options: EnqueueOptions = {}
+): Effect.fn.Return<ReadonlyArray<TaskHandle<A, E>>, TaskError, TaskStore> {
+  const store = yield* TaskStore
+  const now = yield* Clock.currentTimeMillis
+  const fault = (reason: TaskError["reason"]) => new TaskError({ task: task.name, reason })
+  // A duration below zero is zero for Duration, and would hide a mistake.
+  if (typeof options.delay === "number" && !(options.delay >= 0)) {
+    return yield* fault(new Impossible({ message: `\`delay\` is from 0, got ${options.delay}` }))
+  }
+  const at = (options.at ?? now) + Duration.toMillis(Duration.fromInputUnsafe(options.delay ?? 0))
+  const priority = options.priority ?? task.priority
+  if (!Number.isSafeInteger(priority) || !Number.isFinite(at)) {
+    return yield* fault(
+      new Impossible({ message: `\`priority\` is an integer and \`at\` a moment, got ${priority}, ${at}` })
+    )
+  }
+  const encode = Schema.encodeEffect(task.payload)
+  const offers: Array<Offer> = []
+  for (const payload of payloads) {
+    const encoded = yield* Effect.mapError(encode(payload), ({ message }) =>
+      fault(new Unfit({ what: "payload", message }))
+    )
+    offers.push({
+      id: nextId(now),
+      name: task.name,
+      queue: task.queue,
+      priority,
+      payload: encoded,
+      at,
+      uniqueKey: options.uniqueKey ?? task.uniqueKey?.(payload),
+      limitKey: task.limitKey?.(payload)
+    })
+  }
+  const ids = yield* store.offer(offers, now)
+  return ids.map((id) => Handles.make(store, task, id, Clock.currentTimeMillis))
+})
+
+/**
+ * Offers a task. See `enqueueAll`.
+ *
+ * @since 0.1.0
+ */
+export const enqueue = <P, A, E, S extends Session>(
+  task: Task<P, A, E, S>,
+  payload: P,
+  options?: EnqueueOptions
+): Effect.Effect<TaskHandle<A, E>, TaskError, TaskStore> =>
+  Effect.flatMap(enqueueAll(task, [payload], options), ([handle]) =>
+    handle === undefined ? Effect.die(new Error("the store gave no id")) : Effect.succeed(handle)
+  )
+
+/**
+ * The handle of a task whose id is known.
+ *
+ * @since 0.1.0
+ */
+export const handle = <P, A, E, S extends Session>(
+  task: Task<P, A, E, S>,
+  id: TaskId
+): Effect.Effect<TaskHandle<A, E>, never, TaskStore> =>
+  Effect.map(TaskStore, (store) => Handles.make(store, task, id, Clock.currentTimeMillis))
+
+const part = (value: number, length: number): string => value.toString(16).padStart(length, "0")
+
+let counted = 0
+
+/** Ids that were made in this process sort in their order; the random part keeps those of two apart. */
+const nextId = (now: number): TaskId => {
+  counted = (counted + 1) % 2 ** 24
+  return `${part(now, 12)}-${part(counted, 6)}-${crypto.randomUUID().slice(0, 13)}`
+}

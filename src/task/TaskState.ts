@@ -1,0 +1,240 @@
+/**
+ * What can become of a task: a pure machine. The next state follows from state, input and moment; nobody reads a clock.
+ *
+ *     from        input      to
+ *     ----------  ---------  ----------
+ *     scheduled   due        ready
+ *     scheduled   cancel     cancelled
+ *     ready       claim      running
+ *     ready       cancel     cancelled
+ *     running     renew      running
+ *     running     succeed    succeeded
+ *     running     fail       failed
+ *     running     discard    failed
+ *     running     retry      retrying
+ *     running     snooze     scheduled
+ *     running     giveUp     dead
+ *     running     cancel     cancelled
+ *     running     handBack   ready
+ *     running     expire     ready
+ *     retrying    due        ready
+ *     retrying    cancel     cancelled
+ *     failed      requeue    ready
+ *     cancelled   requeue    ready
+ *     dead        requeue    ready
+ *
+ *     offer ──► scheduled ──due──► ready ──claim──► running ──┬─ succeed ────────► succeeded
+ *      │             ▲               ▲                 │      ├─ fail, discard ──► failed ─┐
+ *      └─────────────┼───────────────┤                 │      ├─ cancel ─────────► cancelled ─┤ requeue
+ *                    └────snooze─────┼─────────────────┤      └─ giveUp ─────────► dead ─────┘   │
+ *                    retrying ◄──────┼──────retry──────┤                                         │
+ *                        └────due────┤                 │                                         │
+ *                                    └─handBack, expire┘ ◄───────────────────────────────────────┘
+ *
+ * - Whoever runs a task holds the token that its claim was given, and says it with whatever becomes of it. A token that
+ *   is not the present one changes nothing: the task has been taken over by then. (A fencing token: M. Kleppmann, "How
+ *   to do distributed locking", 2016.)
+ * - `attempt` counts what was begun and is over or under way. A task that asked to be left for later (`snooze`) or was
+ *   handed back has not used one.
+ * - A lease that has run out (`expire`) has used its attempt: whoever held it may have died of the task.
+ * - Each task ends once. What has ended is ended for good, unless a person has it queued again (`requeue`), which counts
+ *   its attempts from 0 and makes it a task that has not ended.
+ *
+ * @since 0.1.0
+ */
+import { Result } from "effect"
+
+/**
+ * Waits for its time.
+ *
+ * @since 0.1.0
+ */
+export interface Scheduled {
+  readonly _tag: "scheduled"
+  /** How many attempts there were. */
+  readonly attempt: number
+  /** From when on it may run: milliseconds since the epoch, as all moments here. */
+  readonly at: number
+}
+
+/**
+ * Waits for a runner.
+ *
+ * @since 0.1.0
+ */
+export interface Ready {
+  readonly _tag: "ready"
+  readonly attempt: number
+  /** Since when it may run. */
+  readonly at: number
+}
+
+/**
+ * A runner has it, until its lease runs out.
+ *
+ * @since 0.1.0
+ */
+export interface Running {
+  readonly _tag: "running"
+  /** Which attempt, from 1. */
+  readonly attempt: number
+  readonly at: number
+  /** Of this claim, and of no other. */
+  readonly token: number
+  /** The runner's name. */
+  readonly runner: string
+  readonly leaseUntil: number
+}
+
+/**
+ * Failed, and waits for its next attempt.
+ *
+ * @since 0.1.0
+ */
+export interface Retrying {
+  readonly _tag: "retrying"
+  readonly attempt: number
+  /** From when on it may run again. */
+  readonly at: number
+}
+
+/**
+ * Has ended: well, with an error of its own that is an answer, by being cancelled, or for want of hope (`dead`).
+ *
+ * @since 0.1.0
+ */
+export interface Ended {
+  readonly _tag: "succeeded" | "failed" | "cancelled" | "dead"
+  readonly attempt: number
+  /** When it ended. */
+  readonly at: number
+}
+
+/** @since 0.1.0 */
+export type TaskState = Scheduled | Ready | Running | Retrying | Ended
+
+/**
+ * What can happen to a task.
+ *
+ * - `due`: its time has come
+ * - `claim`: a runner takes it
+ * - `renew`: its runner goes on with it
+ * - `succeed`, `fail`: it has its result, a value or an error that is not worth another attempt
+ * - `discard`: its handler says that there is nothing to do any more
+ * - `retry`: it failed, and is tried again from a moment on
+ * - `snooze`: its handler wants it later, and has not begun
+ * - `giveUp`: there is no use in trying again: a defect, a payload that nobody can read, the last attempt
+ * - `cancel`: somebody does not want it any more
+ * - `handBack`: its runner stops, and it has not ended
+ * - `expire`: its lease has run out
+ * - `requeue`: a person wants it once more
+ *
+ * @since 0.1.0
+ */
+export type Input =
+  | { readonly _tag: "due" }
+  | { readonly _tag: "claim"; readonly token: number; readonly runner: string; readonly leaseUntil: number }
+  | { readonly _tag: "renew"; readonly token: number; readonly leaseUntil: number }
+  | { readonly _tag: "succeed" | "fail" | "discard" | "giveUp" | "handBack"; readonly token: number }
+  | { readonly _tag: "retry" | "snooze"; readonly token: number; readonly at: number }
+  | { readonly _tag: "cancel" | "expire" | "requeue" }
+
+/**
+ * The input changes nothing.
+ *
+ * - `illegal`: no task in this state can be told this
+ * - `early`: its time has not come, or its lease has not run out
+ * - `stale`: the token is that of an earlier claim
+ *
+ * @since 0.1.0
+ */
+export interface Refusal {
+  readonly _tag: "illegal" | "early" | "stale"
+}
+
+const illegal: Refusal = { _tag: "illegal" }
+const early: Refusal = { _tag: "early" }
+const stale: Refusal = { _tag: "stale" }
+
+/**
+ * Whether nothing more happens to a task in this state by itself.
+ *
+ * @since 0.1.0
+ */
+export const isEnded = (state: TaskState): state is Ended =>
+  state._tag === "succeeded" || state._tag === "failed" || state._tag === "cancelled" || state._tag === "dead"
+
+/**
+ * The state of a task that is offered: it waits for its time, or for a runner.
+ *
+ * @since 0.1.0
+ */
+export const offered = (now: number, at: number = now): Scheduled | Ready =>
+  at > now ? { _tag: "scheduled", attempt: 0, at } : { _tag: "ready", attempt: 0, at: now }
+
+/**
+ * The state after an input at a moment, or why it changes nothing.
+ *
+ * @since 0.1.0
+ */
+export const move = (state: TaskState, input: Input, now: number): Result.Result<TaskState, Refusal> => {
+  switch (state._tag) {
+    case "scheduled":
+    case "retrying":
+      return moveWaiting(state, input, now)
+    case "ready":
+      return moveReady(state, input, now)
+    case "running":
+      return moveRunning(state, input, now)
+    default:
+      return input._tag === "requeue" && state._tag !== "succeeded"
+        ? Result.succeed({ _tag: "ready", attempt: 0, at: now })
+        : Result.fail(illegal)
+  }
+}
+
+const moveWaiting = (state: Scheduled | Retrying, input: Input, now: number): Result.Result<TaskState, Refusal> => {
+  if (input._tag === "cancel") return Result.succeed(ended("cancelled", state, now))
+  if (input._tag !== "due") return Result.fail(illegal)
+  // It waits since it was due: of tasks that were all looked at too late, the one that was due first is first.
+  return now < state.at ? Result.fail(early) : Result.succeed({ _tag: "ready", attempt: state.attempt, at: state.at })
+}
+
+const moveReady = (state: Ready, input: Input, now: number): Result.Result<TaskState, Refusal> => {
+  if (input._tag === "cancel") return Result.succeed(ended("cancelled", state, now))
+  if (input._tag !== "claim") return Result.fail(illegal)
+  const { leaseUntil, runner, token } = input
+  return Result.succeed({ _tag: "running", attempt: state.attempt + 1, at: now, token, runner, leaseUntil })
+}
+
+const moveRunning = (state: Running, input: Input, now: number): Result.Result<TaskState, Refusal> => {
+  if (input._tag === "claim") return Result.fail(illegal)
+  if ("token" in input && input.token !== state.token) return Result.fail(stale)
+  switch (input._tag) {
+    case "renew":
+      return Result.succeed({ ...state, leaseUntil: input.leaseUntil })
+    case "succeed":
+      return Result.succeed(ended("succeeded", state, now))
+    case "fail":
+    case "discard":
+      return Result.succeed(ended("failed", state, now))
+    case "giveUp":
+      return Result.succeed(ended("dead", state, now))
+    case "cancel":
+      return Result.succeed(ended("cancelled", state, now))
+    case "retry":
+      return Result.succeed({ _tag: "retrying", attempt: state.attempt, at: input.at })
+    case "snooze":
+      return Result.succeed({ _tag: "scheduled", attempt: state.attempt - 1, at: input.at })
+    case "handBack":
+      return Result.succeed({ _tag: "ready", attempt: state.attempt - 1, at: now })
+    case "expire":
+      return now < state.leaseUntil
+        ? Result.fail(early)
+        : Result.succeed({ _tag: "ready", attempt: state.attempt, at: now })
+    default:
+      return Result.fail(illegal)
+  }
+}
+
+const ended = (_tag: Ended["_tag"], { attempt }: TaskState, at: number): Ended => ({ _tag, attempt, at })

@@ -1,0 +1,215 @@
+/**
+ * What remembers tasks: the contract between those who offer them and those who run them.
+ *
+ * - **At least once.** A task that was offered is claimed until it has ended. A runner that dies leaves it to the next
+ *   one, when its lease has run out; so a handler may run again that had done its work already.
+ * - **One owner at a time.** A claim gives a token, greater than any before it for the same task. What is said with an
+ *   older one (`renew`, `settle`, `report`) changes nothing and is answered with its id.
+ * - **With the transaction.** What is offered inside a transaction of the fiber's own SqlClient is seen by nobody before
+ *   its COMMIT, and never after a ROLLBACK, of a savepoint too.
+ * - **Order.** Of the tasks of a queue that are due, those with the greatest priority come first, and of one priority the
+ *   one that has waited longest. Waiting raises a priority by one each `agingMillis`, so that none waits for ever: who
+ *   is first is `at - priority * agingMillis`, the smallest, then the smallest id. (The dynamic priority of J. R.
+ *   Jackson, "Some problems in queueing with dynamic priorities", 1960. Since all age alike, an order once made stays.)
+ * - **Bounded.** What has ended is kept for `retentionMillis`, and of each queue no more than `retained` that succeeded
+ *   and as many that did not: what went well does not push out what a person may want to queue again.
+ * - **No lost wake-up.** `watch` gives a first, empty change once it watches: who looks then, and again at each change,
+ *   misses nothing.
+ *
+ * Everything in it is plain data, and every operation takes many at once: stores in other processes keep to the same
+ * contract. Moments are milliseconds since the epoch, and come from the caller.
+ *
+ * ```text
+ *   offer ─► [scheduled|ready] ─claim(token)─► [running] ─settle(token)─► [ended|retrying|scheduled|ready]
+ *                     ▲                            │
+ *                     └────── sweep: due, expired ─┘
+ * ```
+ *
+ * | when this is lost | this happens |
+ * |---|---|
+ * | the runner | its leases run out, others claim its tasks; what it still settles is stale |
+ * | the answer to `settle` | said again, it is stale, and the task is as the first one left it |
+ * | the answer to `offer` | offered again with its id, it is the same task |
+ * | the answer to a COMMIT | the store in memory has no task then, also where the transaction was committed; one in the database has what the database has |
+ * | the store in memory | all of it is gone with the process |
+ *
+ * @since 0.1.0
+ */
+import { Context, type Effect, type Stream } from "effect"
+import type { TaskError } from "./TaskError.ts"
+import type { TaskState } from "./TaskState.ts"
+
+/**
+ * Names a task in its store.
+ *
+ * @since 0.1.0
+ */
+export type TaskId = string
+
+/**
+ * What JSON can say: payloads, results and progress are kept in this form.
+ *
+ * @since 0.1.0
+ */
+export type Json = null | boolean | number | string | ReadonlyArray<Json> | { readonly [key: string]: Json }
+
+/**
+ * A task that is handed to the store.
+ *
+ * @since 0.1.0
+ */
+export interface Offer {
+  readonly id: TaskId
+  /** The task's name, by which its handler is found. */
+  readonly name: string
+  readonly queue: string
+  /** More is sooner. An integer. */
+  readonly priority: number
+  readonly payload: Json
+  /** From when on it may run. */
+  readonly at: number
+  /**
+   * Of tasks with the same name and key that have not ended there is one: another offer gives that one. In a
+   * transaction, that is decided at its COMMIT; an id that was given before stands for the other task from then on.
+   */
+  readonly uniqueKey?: string | undefined
+  /** Of tasks with the same key only so many run at once as the runner allows. */
+  readonly limitKey?: string | undefined
+}
+
+/**
+ * A task as the store knows it.
+ *
+ * @since 0.1.0
+ */
+export interface Stored extends Offer {
+  readonly state: TaskState
+  readonly offeredAt: number
+  /** What it ended with, encoded: of a success its value, otherwise its error; of `dead`, what went wrong as text. */
+  readonly result?: Json | undefined
+  /** The latest that its handler has reported. */
+  readonly progress?: Json | undefined
+}
+
+/**
+ * Whose claim is spoken of.
+ *
+ * @since 0.1.0
+ */
+export interface Claim {
+  readonly id: TaskId
+  readonly token: number
+}
+
+/**
+ * What became of a claimed task.
+ *
+ * @since 0.1.0
+ */
+export interface Settlement extends Claim {
+  readonly input:
+    | { readonly _tag: "succeed" | "fail" | "discard" | "giveUp" | "handBack" }
+    | { readonly _tag: "retry" | "snooze"; readonly at: number }
+  readonly result?: Json | undefined
+}
+
+/**
+ * What a runner asks for.
+ *
+ * @since 0.1.0
+ */
+export interface ClaimRequest {
+  /** The runner's name. */
+  readonly runner: string
+  /** Of each queue, how many at most; those that are named first come first. */
+  readonly queues: ReadonlyArray<{ readonly queue: string; readonly limit: number }>
+  /** Of all of them together, how many at most. */
+  readonly limit?: number | undefined
+  /** Tasks whose handler it has; others stay where they are. */
+  readonly names: ReadonlyArray<string>
+  /** Keys of which no more are wanted now, each with how many more are (0 is none); others have no limit of their own. */
+  readonly keys?: ReadonlyMap<string, number> | undefined
+  /** How many of a key that is not in `keys`. */
+  readonly perKey?: number | undefined
+  readonly leaseMillis: number
+  readonly now: number
+}
+
+/**
+ * Which tasks are listed: those that agree with all that is given, by their ids.
+ *
+ * @since 0.1.0
+ */
+export interface Filter {
+  readonly states?: ReadonlyArray<TaskState["_tag"]> | undefined
+  readonly queue?: string | undefined
+  readonly name?: string | undefined
+  /** Only those behind this id. */
+  readonly after?: TaskId | undefined
+  /** Default 100. */
+  readonly limit?: number | undefined
+}
+
+/**
+ * Something has changed. A reader that is slow gets the changes of the meantime as one.
+ *
+ * @since 0.1.0
+ */
+export interface Change {
+  /** Tasks that have moved, or have reported progress. */
+  readonly ids: ReadonlyArray<TaskId>
+  /** Those of them that were cancelled while they ran: whoever runs them stops. */
+  readonly cancelled: ReadonlyArray<TaskId>
+  /** Queues in which something may be claimed now. */
+  readonly ready: ReadonlyArray<string>
+}
+
+/**
+ * What remembers tasks.
+ *
+ * @since 0.1.0
+ */
+export class TaskStore extends Context.Service<
+  TaskStore,
+  {
+    /**
+     * Hands tasks over. Gives for each the id under which it is known: its own, or that of the task with its `uniqueKey`
+     * that has not ended. A task whose id is known already is left as it is.
+     */
+    readonly offer: (offers: ReadonlyArray<Offer>, now: number) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
+    /** Takes tasks that are due, in order within each queue, never more than asked for. */
+    readonly claim: (
+      request: ClaimRequest
+    ) => Effect.Effect<ReadonlyArray<Stored & { readonly token: number }>, TaskError>
+    /** Moves the end of leases. Gives the claims that are no more, and those whose task somebody has cancelled. */
+    readonly renew: (
+      claims: ReadonlyArray<Claim>,
+      leaseMillis: number,
+      now: number
+    ) => Effect.Effect<ReadonlyArray<Claim>, TaskError>
+    /** Says what became of claimed tasks. Gives the claims that were no more: nothing was changed for them. */
+    readonly settle: (
+      settlements: ReadonlyArray<Settlement>,
+      now: number
+    ) => Effect.Effect<ReadonlyArray<Claim>, TaskError>
+    /** Keeps the latest progress of each. */
+    readonly report: (reports: ReadonlyArray<Claim & { readonly progress: Json }>) => Effect.Effect<void, TaskError>
+    /** Cancels what has not ended; gives the ids for which that was so. Whoever runs one learns of it by `watch`. */
+    readonly cancel: (ids: ReadonlyArray<TaskId>, now: number) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
+    /**
+     * Queues once more what was cancelled, failed or is dead; gives the ids for which that was so. One with a
+     * `uniqueKey` is left as it is while another with that key has not ended.
+     */
+    readonly requeue: (ids: ReadonlyArray<TaskId>, now: number) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
+    /** What is known of these; nothing of those that are unknown. */
+    readonly get: (ids: ReadonlyArray<TaskId>) => Effect.Effect<ReadonlyArray<Stored>, TaskError>
+    readonly list: (filter: Filter) => Effect.Effect<ReadonlyArray<Stored>, TaskError>
+    /**
+     * Makes ready what is due and what has run out of its lease, and forgets what ended long ago. Gives the moment at
+     * which there is something to do again, if one is known.
+     */
+    readonly sweep: (now: number) => Effect.Effect<number | undefined, TaskError>
+    /** What changes, of these tasks or of all: an empty change as soon as it watches, and then each that comes. */
+    readonly watch: (ids?: ReadonlyArray<TaskId>) => Stream.Stream<Change, TaskError>
+  }
+>()("querypool/task/TaskStore") {}

@@ -1,0 +1,103 @@
+/**
+ * Remembers tasks in this process: all of them are gone with it. For work that may be lost, for tests, and for
+ * programs whose tasks live no longer than they do.
+ *
+ * What is offered inside a transaction becomes visible by effect/sql's `afterCommit`, once the server has answered the
+ * COMMIT. Where that answer is lost, nothing is offered, whatever became of the transaction: a task that must not be lost
+ * belongs into the database, in the same transaction.
+ *
+ * @since 0.1.0
+ */
+import { Context, Duration, Effect, Layer, Option } from "effect"
+import { SqlClient } from "effect/sql/SqlClient"
+import { TaskChanges } from "./TaskChanges.ts"
+import type { Offer, Stored } from "./TaskStore.ts"
+import { TaskStore } from "./TaskStore.ts"
+import { TaskTable } from "./TaskTable.ts"
+
+/**
+ * How much the store keeps.
+ *
+ * @since 0.1.0
+ */
+export interface Options {
+  /** How long a task that has ended is kept. Default one day. */
+  readonly retention?: Duration.Input | undefined
+  /**
+   * How many tasks that succeeded are kept of each queue, and how many that did not: an integer from 0. Default 10,000,
+   * about 5 MB of small ones.
+   */
+  readonly retained?: number | undefined
+  /** How long a task waits for as much as one more of priority. Default one minute. */
+  readonly aging?: Duration.Input | undefined
+}
+
+const millisOf = (duration: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(duration))
+
+/**
+ * A store in memory.
+ *
+ * @since 0.1.0
+ */
+export const layerMemory = (options: Options = {}): Layer.Layer<TaskStore> => {
+  const { aging = "1 minute", retained = 10_000, retention = "1 day" } = options
+  if (!Number.isSafeInteger(retained) || retained < 0) {
+    throw new RangeError(`Expected \`retained\` to be an integer from 0, got ${String(retained)}`)
+  }
+  const limits = { agingMillis: millisOf(aging), retentionMillis: millisOf(retention), retained }
+  return Layer.sync(TaskStore, () => {
+    const changes = new TaskChanges()
+    const table = new TaskTable(limits, changes)
+
+    /** Watchers learn of a change when all of it is there. */
+    const changing = <A>(change: () => A): Effect.Effect<A> =>
+      Effect.sync(() => {
+        const result = change()
+        changes.flush()
+        return result
+      })
+
+    const offer = (offers: ReadonlyArray<Offer>, now: number) =>
+      Effect.withFiber<ReadonlyArray<string>>(({ context }) => {
+        const sql = transactionOf(context)
+        if (sql === undefined) return changing(() => offers.map((one) => table.offer(one, now)))
+        const isNew = offers.map((one) => table.knownAs(one) === undefined)
+        const insert = changing(() => {
+          for (const [index, one] of offers.entries()) if (isNew[index] === true) table.offer(one, now)
+        })
+        return Effect.as(
+          sql.afterCommit(insert),
+          offers.map((one) => table.knownAs(one) ?? one.id)
+        )
+      })
+
+    return TaskStore.of({
+      offer,
+      claim: (request) => changing(() => table.claim(request)),
+      renew: (claims, leaseMillis, now) => Effect.sync(() => table.renew(claims, leaseMillis, now)),
+      settle: (settlements, now) => changing(() => table.settle(settlements, now)),
+      report: (reports) =>
+        changing(() => {
+          for (const { id, progress, token } of reports) table.report(id, token, progress)
+        }),
+      cancel: (ids, now) => changing(() => ids.filter((id) => table.cancel(id, now))),
+      requeue: (ids, now) => changing(() => ids.filter((id) => table.requeue(id, now))),
+      get: (ids) =>
+        Effect.sync(() =>
+          ids.flatMap((id): ReadonlyArray<Stored> => {
+            const stored = table.get(id)
+            return stored === undefined ? [] : [stored]
+          })
+        ),
+      list: (filter) => Effect.sync(() => table.list(filter)),
+      sweep: (now) => changing(() => table.sweep(now)),
+      watch: (ids) => changes.watch(ids)
+    })
+  })
+}
+
+/** The client whose transaction the context is in. */
+const transactionOf = (context: Context.Context<never>): SqlClient | undefined => {
+  const sql = Option.getOrUndefined(Context.getOption(context, SqlClient))
+  return sql !== undefined && Option.isSome(Context.getOption(context, sql.transactionService)) ? sql : undefined
+}

@@ -1,0 +1,295 @@
+/**
+ * The tasks of the store in memory, and what finds them: what to claim, what is due, whose lease runs out, what has ended.
+ *
+ * Every change of a task's state goes through the pure machine and `enter`, which keeps the rest in agreement with it.
+ * Nothing here reads a clock or waits.
+ *
+ * @internal
+ */
+import { Result } from "effect"
+import { Heap } from "../internal/Heap.ts"
+import type { TaskChanges } from "./TaskChanges.ts"
+import { TaskQueues } from "./TaskQueues.ts"
+import type { Input, TaskState } from "./TaskState.ts"
+import { isEnded, move, offered } from "./TaskState.ts"
+import type { Claim, ClaimRequest, Filter, Json, Offer, Settlement, Stored, TaskId } from "./TaskStore.ts"
+
+/** @internal */
+export interface Limits {
+  readonly agingMillis: number
+  readonly retentionMillis: number
+  readonly retained: number
+}
+
+/** A task. Its version is another one whenever it has come to stand in another place. */
+class Entry {
+  readonly offer: Offer
+  readonly offeredAt: number
+  state: TaskState
+  result: Json | undefined
+  progress: Json | undefined
+  version = 0
+  /** All ids under which it is known. */
+  readonly ids: Array<TaskId>
+
+  constructor(offer: Offer, offeredAt: number, state: TaskState) {
+    this.offer = offer
+    this.offeredAt = offeredAt
+    this.state = state
+    this.ids = [offer.id]
+  }
+
+  get id(): TaskId {
+    return this.offer.id
+  }
+
+  get name(): string {
+    return this.offer.name
+  }
+
+  get queue(): string {
+    return this.offer.queue
+  }
+
+  get limitKey(): string | undefined {
+    return this.offer.limitKey
+  }
+
+  get uniqueName(): string | undefined {
+    const { name, uniqueKey } = this.offer
+    return uniqueKey === undefined ? undefined : uniqueNameOf(name, uniqueKey)
+  }
+
+  stored(): Stored {
+    const { offer, offeredAt, progress, result, state } = this
+    return { ...offer, state, offeredAt, result, progress }
+  }
+}
+
+/** When something may have to be done with a task. */
+interface Alarm {
+  readonly entry: Entry
+  readonly version: number
+  readonly at: number
+}
+
+const alarms = () =>
+  new Heap<Alarm>(
+    (a, b) => a.at < b.at,
+    ({ entry, version }) => entry.version === version
+  )
+
+const uniqueNameOf = (name: string, key: string): string => JSON.stringify([name, key])
+
+/** @internal */
+export class TaskTable {
+  private readonly limits: Limits
+  private readonly changes: TaskChanges
+  private readonly entries = new Map<TaskId, Entry>()
+  /** Of each name and key, the task that has not ended. */
+  private readonly unique = new Map<string, Entry>()
+  private readonly queues = new TaskQueues<Entry>()
+  private readonly waiting = alarms()
+  private readonly leases = alarms()
+  /** Those that have ended, by queue and by how, the one that ended first first. */
+  private readonly ended = new Map<string, Map<TaskId, Entry>>()
+  private token = 0
+
+  constructor(limits: Limits, changes: TaskChanges) {
+    this.limits = limits
+    this.changes = changes
+  }
+
+  /** The id under which the task is known already, if it is. */
+  knownAs({ id, name, uniqueKey }: Offer): TaskId | undefined {
+    const same = this.entries.get(id)
+    if (same !== undefined) return same.id
+    return uniqueKey === undefined ? undefined : this.unique.get(uniqueNameOf(name, uniqueKey))?.id
+  }
+
+  offer(offer: Offer, now: number): TaskId {
+    const known = this.entries.get(this.knownAs(offer) ?? "")
+    if (known === undefined) {
+      const entry = new Entry(offer, now, offered(now, offer.at))
+      this.entries.set(offer.id, entry)
+      this.enter(entry, entry.state)
+      return offer.id
+    }
+    if (!this.entries.has(offer.id)) {
+      // Whoever offered it in a transaction was given this id, before it was known that there is another.
+      this.entries.set(offer.id, known)
+      known.ids.push(offer.id)
+      this.changes.moved([offer.id])
+    }
+    return known.id
+  }
+
+  claim(request: ClaimRequest): ReadonlyArray<Stored & { readonly token: number }> {
+    const { keys, leaseMillis, limit: inAll = Infinity, now, perKey = Infinity, queues, runner } = request
+    this.makeReady(now)
+    const names = new Set(request.names)
+    const taken = new Map<string, number>()
+    const claimed: Array<Stored & { readonly token: number }> = []
+    const allowance = (key: string): number => (keys?.get(key) ?? perKey) - (taken.get(key) ?? 0)
+    for (const { limit, queue } of queues) {
+      this.queues.take(queue, { allowance, limit: Math.min(limit, inAll - claimed.length), names }, (entry) => {
+        const token = ++this.token
+        this.step(entry, { _tag: "claim", token, runner, leaseUntil: now + leaseMillis }, now)
+        if (entry.limitKey !== undefined) taken.set(entry.limitKey, (taken.get(entry.limitKey) ?? 0) + 1)
+        claimed.push({ ...entry.stored(), token })
+      })
+    }
+    return claimed
+  }
+
+  renew(claims: ReadonlyArray<Claim>, leaseMillis: number, now: number): ReadonlyArray<Claim> {
+    const leaseUntil = now + leaseMillis
+    return claims.filter(({ id, token }) => !this.stepById(id, { _tag: "renew", token, leaseUntil }, now))
+  }
+
+  settle(settlements: ReadonlyArray<Settlement>, now: number): ReadonlyArray<Claim> {
+    const stale: Array<Claim> = []
+    for (const { id, input, result, token } of settlements) {
+      if (!this.stepById(id, { ...input, token }, now, result)) stale.push({ id, token })
+    }
+    return stale
+  }
+
+  report(id: TaskId, token: number, progress: Json): void {
+    const entry = this.entries.get(id)
+    if (entry?.state._tag !== "running" || entry.state.token !== token) return
+    entry.progress = progress
+    this.changes.moved(entry.ids)
+  }
+
+  cancel(id: TaskId, now: number): boolean {
+    return this.stepById(id, { _tag: "cancel" }, now)
+  }
+
+  requeue(id: TaskId, now: number): boolean {
+    const entry = this.entries.get(id)
+    if (entry === undefined) return false
+    if (entry.uniqueName !== undefined && this.unique.has(entry.uniqueName)) return false
+    return this.step(entry, { _tag: "requeue" }, now)
+  }
+
+  get(id: TaskId): Stored | undefined {
+    return this.entries.get(id)?.stored()
+  }
+
+  list({ after, limit = 100, name, queue, states }: Filter): ReadonlyArray<Stored> {
+    const found: Array<Entry> = []
+    for (const [id, entry] of this.entries) {
+      // Each but once, by its own id.
+      if (id !== entry.id || (after !== undefined && id <= after)) continue
+      if (name !== undefined && entry.name !== name) continue
+      if (queue !== undefined && entry.queue !== queue) continue
+      if (states === undefined || states.includes(entry.state._tag)) found.push(entry)
+    }
+    return found
+      .toSorted((a, b) => (a.id < b.id ? -1 : 1))
+      .slice(0, limit)
+      .map((entry) => entry.stored())
+  }
+
+  sweep(now: number): number | undefined {
+    this.makeReady(now)
+    for (let next = this.leases.peek(); next !== undefined && next.at <= now; next = this.leases.peek()) {
+      const { entry, version } = next
+      this.leases.pop()
+      if (entry.state._tag !== "running") continue
+      // The lease may have been renewed since.
+      if (entry.state.leaseUntil > now) this.leases.push({ entry, version, at: entry.state.leaseUntil })
+      else this.step(entry, { _tag: "expire" }, now)
+    }
+    const moments = [this.waiting.peek()?.at, this.leases.peek()?.at]
+    for (const tasks of this.ended.values()) moments.push(this.forget(tasks, now))
+    const known = moments.filter((moment) => moment !== undefined)
+    return known.length === 0 ? undefined : Math.min(...known)
+  }
+
+  /** Forgets what ended too long ago. Gives when the next one will have. */
+  private forget(tasks: Map<TaskId, Entry>, now: number): number | undefined {
+    for (const entry of tasks.values()) {
+      const until = entry.state.at + this.limits.retentionMillis
+      if (until > now) return until
+      this.drop(tasks, entry)
+    }
+    return undefined
+  }
+
+  private drop(tasks: Map<TaskId, Entry>, entry: Entry): void {
+    tasks.delete(entry.id)
+    for (const id of entry.ids) this.entries.delete(id)
+  }
+
+  private makeReady(now: number): void {
+    for (let next = this.waiting.peek(); next !== undefined && next.at <= now; next = this.waiting.peek()) {
+      this.waiting.pop()
+      this.step(next.entry, { _tag: "due" }, now)
+    }
+  }
+
+  private stepById(id: TaskId, input: Input, now: number, result?: Json): boolean {
+    const entry = this.entries.get(id)
+    return entry !== undefined && this.step(entry, input, now, result)
+  }
+
+  private step(entry: Entry, input: Input, now: number, result?: Json): boolean {
+    const from = entry.state
+    const next = move(from, input, now)
+    if (Result.isFailure(next)) return false
+    if (input._tag === "renew") {
+      // Its place among the leases is looked at again when it comes up: moved, it would leave one behind each time.
+      entry.state = next.success
+      if (from._tag === "running" && input.leaseUntil < from.leaseUntil) {
+        this.leases.push({ entry, version: entry.version, at: input.leaseUntil })
+      }
+      return true
+    }
+    if (input._tag === "requeue") {
+      this.endedLike(entry).delete(entry.id)
+      entry.progress = undefined
+    }
+    entry.result = isEnded(next.success) ? result : undefined
+    this.enter(entry, next.success)
+    if (from._tag === "running" && input._tag === "cancel") this.changes.moved(entry.ids, true)
+    return true
+  }
+
+  /** Gives a task its state, and the place that it has by it. */
+  private enter(entry: Entry, state: TaskState): void {
+    entry.state = state
+    const version = ++entry.version
+    this.changes.moved(entry.ids)
+    if (isEnded(state)) return this.end(entry)
+    if (entry.uniqueName !== undefined) this.unique.set(entry.uniqueName, entry)
+    switch (state._tag) {
+      case "scheduled":
+      case "retrying":
+        return this.waiting.push({ entry, version, at: state.at })
+      case "running":
+        return this.leases.push({ entry, version, at: state.leaseUntil })
+      case "ready":
+        this.queues.add(entry, state.at - entry.offer.priority * this.limits.agingMillis)
+        return this.changes.ready(entry.queue)
+    }
+  }
+
+  private end(entry: Entry): void {
+    if (entry.uniqueName !== undefined) this.unique.delete(entry.uniqueName)
+    const tasks = this.endedLike(entry)
+    tasks.set(entry.id, entry)
+    for (const first of tasks.values()) {
+      if (tasks.size <= this.limits.retained) return
+      this.drop(tasks, first)
+    }
+  }
+
+  private endedLike({ queue, state }: Entry): Map<TaskId, Entry> {
+    const key = JSON.stringify([queue, state._tag === "succeeded"])
+    let tasks = this.ended.get(key)
+    if (tasks === undefined) this.ended.set(key, (tasks = new Map()))
+    return tasks
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * An attempt at a task: payload, session, handler, timeout, and what the end of it means for the task.
+ *
+ *     decode ─► (session) ─► handler ─┬─ value ──────────────────────────► succeed
+ *        │                            ├─ snooze, retryIn, discard ───────► as it says
+ *        │                            ├─ error ─┬─ policy has a delay ───► retry
+ *        │                            │         ├─ policy has no more ───► giveUp
+ *        │                            │         ├─ declared by the task ─► fail
+ *        └─ unfit ─► giveUp           │         └─ any other ────────────► giveUp
+ *                                     ├─ defect ─────────────────────────► giveUp
+ *                                     └─ interrupted by its runner ──────► handBack
+ *
+ * @internal
+ */
+import { Cause, Clock, Effect, Exit, Layer, Option, Schema } from "effect"
+import { SqlClient } from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Query from "../query/Query.ts"
+import type { QueryError } from "../query/QueryError.ts"
+import type { QueryPool } from "../query/QueryPool.ts"
+import type { Session, Task } from "./Task.ts"
+import { TimedOut } from "./TaskError.ts"
+import type { Attempt, Ending } from "./TaskRegistry.ts"
+import { TaskRunner } from "./TaskRegistry.ts"
+import * as TaskRetry from "./TaskRetry.ts"
+import { Signal } from "./TaskSignal.ts"
+import type { Json, TaskId } from "./TaskStore.ts"
+
+/**
+ * What a handler knows of its attempt.
+ *
+ * @since 0.1.0
+ */
+export interface Running<S extends Session> {
+  readonly id: TaskId
+  /** From 1. */
+  readonly attempt: number
+  /** Says how far it is, for whoever watches. */
+  readonly report: (progress: Json) => Effect.Effect<void>
+  /** The client, whose statements run on the handler's own session. */
+  readonly sql: S extends "none" ? undefined : SqlClient
+}
+
+/** The services that a handler of a session gets. */
+type Needs<R, S extends Session> = S extends "none" ? R : Exclude<R, SqlClient> | QueryPool
+
+/**
+ * Has a task run by a handler for as long as the layer lives. When the layer closes, no more of its tasks are claimed,
+ * and those that run have the runner's drain limit to end: what the handler needs has to outlive this layer, as what is
+ * provided to it does.
+ *
+ * @since 0.1.0
+ */
+export const toLayer = <P, A, E, S extends Session, R>(
+  task: Task<P, A, E, S>,
+  handler: (
+    payload: P,
+    running: Running<S>
+  ) => Effect.Effect<A, E | QueryError | Signal | (S extends "none" ? never : SqlError), R>
+): Layer.Layer<never, never, TaskRunner | Needs<R, S>> => {
+  const limited = (payload: P, attempt: Attempt, sql: SqlClient | undefined) => {
+    const { number, report, task: stored } = attempt
+    // Whether there is a client is what the session says, which its type repeats.
+    const running = { id: stored.id, attempt: number, report, sql } as Running<S>
+    const { timeoutMillis: afterMillis } = task
+    return Effect.timeoutOrElse(
+      Effect.suspend(() => handler(payload, running)),
+      { duration: afterMillis, orElse: () => Effect.fail(new TimedOut({ afterMillis })) }
+    )
+  }
+  const once = (payload: P, attempt: Attempt): Effect.Effect<A, unknown, R | QueryPool> =>
+    task.session === "none"
+      ? limited(payload, attempt, undefined)
+      : Query.make(
+          task.name,
+          // In its context, too: what it enqueues waits for its transaction.
+          (sql) => Effect.provideService(limited(payload, attempt, sql), SqlClient, sql),
+          { mode: task.session === "transaction" ? "transaction" : "autocommit" }
+        )
+  const layer = Layer.effectDiscard(
+    Effect.gen(function* () {
+      const { register } = yield* TaskRunner
+      const context = yield* Effect.context<R | QueryPool>()
+      const { name, queue, timeoutMillis } = task
+      yield* register({
+        name,
+        queue,
+        timeoutMillis,
+        attempt: (attempt) => Effect.provideContext(attempted(task, attempt, once), context)
+      })
+    })
+  )
+  // Without a session no pool is asked for, and with one the handler's client is the session's.
+  return layer as Layer.Layer<never, never, TaskRunner | Needs<R, S>>
+}
+
+const attempted = <P, A, E, R>(
+  task: Task<P, A, E>,
+  attempt: Attempt,
+  once: (payload: P, attempt: Attempt) => Effect.Effect<A, unknown, R>
+): Effect.Effect<Ending, never, R> =>
+  Effect.matchEffect(Schema.decodeEffect(task.payload)(attempt.task.payload), {
+    onFailure: ({ message }) => Effect.succeed(gaveUp(`its payload does not agree with its schema: ${message}`)),
+    onSuccess: (payload) =>
+      // Its runner's fiber cannot be interrupted elsewhere: whatever happens, it comes to say what became of the task.
+      Effect.flatMap(Effect.exit(Effect.interruptible(once(payload, attempt))), (exit) =>
+        Exit.isSuccess(exit) ? succeeded(task, exit.value) : endingOf(task, attempt, exit.cause)
+      )
+  })
+
+const gaveUp = (why: string): Ending => ({ input: { _tag: "giveUp" }, result: why, why })
+
+const succeeded = <P, A, E>(task: Task<P, A, E>, value: A): Effect.Effect<Ending> =>
+  Effect.match(Schema.encodeEffect(task.success)(value), {
+    onSuccess: (result): Ending => ({ input: { _tag: "succeed" }, result }),
+    onFailure: ({ message }) => gaveUp(`its success does not agree with its schema: ${message}`)
+  })
+
+const endingOf = <P, A, E>(
+  task: Task<P, A, E>,
+  attempt: Attempt,
+  cause: Cause.Cause<unknown>
+): Effect.Effect<Ending> => {
+  if (Cause.hasDies(cause)) return Effect.succeed(gaveUp(Cause.pretty(cause)))
+  const fail = cause.reasons.find(Cause.isFailReason)
+  if (fail === undefined) {
+    // One that interrupts itself would do so for ever, if it were handed back.
+    return Effect.succeed(attempt.isStopped() ? { input: { _tag: "handBack" } } : gaveUp("its handler was interrupted"))
+  }
+  const { error } = fail
+  return Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    error instanceof Signal ? Effect.succeed(signalled(error, now)) : failed(task, attempt, error, now)
+  )
+}
+
+const signalled = ({ kind, millis, why }: Signal, now: number): Ending =>
+  kind === "discard"
+    ? { input: { _tag: "discard" }, result: { discarded: why } }
+    : { input: { _tag: kind, at: now + millis } }
+
+const failed = Effect.fnUntraced(function* <P, A, E>(
+  task: Task<P, A, E>,
+  { number, task: { id } }: Attempt,
+  error: unknown,
+  now: number
+): Effect.fn.Return<Ending> {
+  const delay = yield* TaskRetry.delayMillis(task.retry, { id, attempt: number }, error)
+  if (delay !== undefined) return { input: { _tag: "retry", at: now + delay } }
+  // It is worth another attempt, and there is none left: that is no answer.
+  const isExhausted = (yield* TaskRetry.delayMillis(task.retry, { id, attempt: 1 }, error)) !== undefined
+  if (!isExhausted && Schema.is(task.error)(error)) {
+    const encoded = yield* Effect.option(Schema.encodeEffect(task.error)(error))
+    if (Option.isSome(encoded)) return { input: { _tag: "fail" }, result: { error: encoded.value } }
+  }
+  const message = error instanceof Error ? error.message : String(error)
+  return gaveUp(number > 1 ? `the last of ${number} attempts failed: ${message}` : message)
+})

@@ -1,0 +1,12 @@
+/**
+ * Background tasks: named, typed pieces of work, with sessions, retries and a clean stop.
+ *
+ * @since 0.1.0
+ */
+export * as Task from "./Task.ts"
+export * as TaskError from "./TaskError.ts"
+export * as TaskHandle from "./TaskHandle.ts"
+export * as TaskRunner from "./TaskRunner.ts"
+export * as TaskState from "./TaskState.ts"
+export * as TaskStore from "./TaskStore.ts"
+export * as TaskStoreMemory from "./TaskStoreMemory.ts"

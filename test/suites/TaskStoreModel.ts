@@ -1,0 +1,228 @@
+/**
+ * What a store has to do, said in the simplest way: the pure machine, a map and a sort. A sequence of commands that
+ * follow from a seed is given to both, and after each of them they have to agree.
+ */
+import { assert } from "@effect/vitest"
+import { Effect, Result } from "effect"
+import type { Input, TaskState } from "../../src/task/TaskState.ts"
+import { isEnded, move, offered } from "../../src/task/TaskState.ts"
+import type { Claim, Offer, Settlement } from "../../src/task/TaskStore.ts"
+import { TaskStore } from "../../src/task/TaskStore.ts"
+import { Dice } from "../chaos/Dice.ts"
+
+interface Known {
+  readonly offer: Offer
+  state: TaskState
+}
+
+const commands = [
+  "offer",
+  "offer",
+  "claim",
+  "claim",
+  "settle",
+  "settle",
+  "renew",
+  "cancel",
+  "requeue",
+  "sweep"
+] as const
+const names = ["a", "b"] as const
+const queues = ["p", "q"] as const
+
+class Model {
+  readonly tasks = new Map<string, Known>()
+  readonly agingMillis: number
+  /** Every token with which a task ended, to see that none does twice. */
+  readonly endings = new Set<string>()
+
+  constructor(agingMillis: number) {
+    this.agingMillis = agingMillis
+  }
+
+  step(id: string, input: Input, now: number): boolean {
+    const known = this.tasks.get(id)
+    if (known === undefined) return false
+    const next = move(known.state, input, now)
+    if (Result.isFailure(next)) return false
+    known.state = next.success
+    return true
+  }
+
+  living(name: string, key: string | undefined): Known | undefined {
+    if (key === undefined) return undefined
+    return [...this.tasks.values()].find(
+      ({ offer, state }) => offer.name === name && offer.uniqueKey === key && !isEnded(state)
+    )
+  }
+
+  rank({ offer, state }: Known): number {
+    return state.at - offer.priority * this.agingMillis
+  }
+
+  /** All that may be claimed of a queue, the first first. */
+  claimable(queue: string, handled: ReadonlyArray<string>): ReadonlyArray<Known> {
+    return [...this.tasks.values()]
+      .filter(({ offer, state }) => state._tag === "ready" && offer.queue === queue && handled.includes(offer.name))
+      .toSorted((x, y) => this.rank(x) - this.rank(y) || (x.offer.id < y.offer.id ? -1 : 1))
+  }
+
+  makeDue(now: number): void {
+    for (const id of this.tasks.keys()) this.step(id, { _tag: "due" }, now)
+  }
+}
+
+/** Gives the same commands to the store and to the model. */
+export const agree = Effect.fnUntraced(function* (seed: number, steps: number, agingMillis: number) {
+  const store = yield* TaskStore
+  const dice = new Dice(seed)
+  const model = new Model(agingMillis)
+  const claims: Array<Claim> = []
+  let now = 0
+  let told = ""
+
+  const anyClaims = (): ReadonlyArray<Claim> =>
+    claims.length === 0 ? [] : [dice.pick(asPair(claims)), dice.pick(asPair(claims))].slice(0, dice.between(1, 2))
+
+  const offerSome = Effect.fnUntraced(function* () {
+    const offers = Array.from({ length: dice.between(1, 3) }, (_, index): Offer => ({
+      id: `${String(now).padStart(6, "0")}-${dice.between(0, 999)}-${index}-${model.tasks.size}`,
+      name: dice.pick(names),
+      queue: dice.pick(queues),
+      priority: dice.between(-2, 2),
+      payload: { n: now },
+      at: now + (dice.chance(0.4) ? dice.between(1, 30) : 0),
+      uniqueKey: dice.chance(0.3) ? dice.pick(["k", "l"]) : undefined,
+      limitKey: dice.chance(0.3) ? dice.pick(["x", "y"]) : undefined
+    }))
+    const expected = offers.map((offer) => {
+      const living = model.living(offer.name, offer.uniqueKey)
+      if (living !== undefined) return living.offer.id
+      model.tasks.set(offer.id, { offer, state: offered(now, offer.at) })
+      return offer.id
+    })
+    assert.deepStrictEqual(yield* store.offer(offers, now), expected, told)
+  })
+
+  const claimSome = Effect.fnUntraced(function* () {
+    model.makeDue(now)
+    const handled = dice.chance(0.7) ? names : [dice.pick(names)]
+    const limits = queues.map((queue) => ({ queue, limit: dice.between(0, 3) }))
+    const perKey = dice.between(0, 2)
+    const leaseMillis = dice.between(1, 20)
+    const request = { runner: "r", queues: limits, names: handled, perKey, leaseMillis, now }
+    const taken = new Map<string, number>()
+    const expected: Array<string> = []
+    for (const { limit, queue } of limits) {
+      let left = limit
+      for (const { offer } of model.claimable(queue, handled)) {
+        const used = taken.get(offer.limitKey ?? "") ?? 0
+        if (left === 0 || (offer.limitKey !== undefined && used >= perKey)) continue
+        if (offer.limitKey !== undefined) taken.set(offer.limitKey, used + 1)
+        expected.push(offer.id)
+        left--
+      }
+    }
+    const claimed = yield* store.claim(request)
+    assert.deepStrictEqual(
+      claimed.map(({ id }) => id),
+      expected,
+      told
+    )
+    for (const { id, token } of claimed) {
+      const before = claims.filter((claim) => claim.id === id)
+      assert.isTrue(
+        before.every((claim) => claim.token < token),
+        `${told}: the token of ${id} grows`
+      )
+      assert.isTrue(model.step(id, { _tag: "claim", token, runner: "r", leaseUntil: now + leaseMillis }, now), told)
+      claims.push({ id, token })
+    }
+  })
+
+  const settleSome = Effect.fnUntraced(function* () {
+    const settlements = anyClaims().map((claim): Settlement => {
+      const later = now + dice.between(0, 20)
+      const input = dice.pick<Settlement["input"]>([
+        { _tag: "succeed" },
+        { _tag: "fail" },
+        { _tag: "discard" },
+        { _tag: "giveUp" },
+        { _tag: "handBack" },
+        { _tag: "retry", at: later },
+        { _tag: "snooze", at: later }
+      ])
+      return { ...claim, input }
+    })
+    const stale = settlements.filter(({ id, input, token }) => !model.step(id, { ...input, token }, now))
+    for (const settlement of settlements) {
+      const state = model.tasks.get(settlement.id)?.state
+      if (stale.includes(settlement) || state === undefined || !isEnded(state)) continue
+      const ending = `${settlement.id} ${settlement.token}`
+      assert.isFalse(model.endings.has(ending), `${told}: ${ending} ended twice`)
+      model.endings.add(ending)
+    }
+    const expected = stale.map(({ id, token }) => ({ id, token }))
+    assert.deepStrictEqual(yield* store.settle(settlements, now), expected, told)
+  })
+
+  const renewSome = Effect.fnUntraced(function* () {
+    const some = anyClaims()
+    const leaseMillis = dice.between(1, 20)
+    const lost = some.filter(
+      ({ id, token }) => !model.step(id, { _tag: "renew", token, leaseUntil: now + leaseMillis }, now)
+    )
+    assert.deepStrictEqual(yield* store.renew(some, leaseMillis, now), lost, told)
+  })
+
+  const cancelSome = Effect.fnUntraced(function* (input: "cancel" | "requeue") {
+    const ids = [...model.tasks.keys()].filter(() => dice.chance(0.2))
+    const expected = ids.filter((id) => {
+      const known = model.tasks.get(id)
+      if (known === undefined) return false
+      const { name, uniqueKey } = known.offer
+      if (input === "requeue" && model.living(name, uniqueKey) !== undefined) return false
+      return model.step(id, { _tag: input }, now)
+    })
+    assert.deepStrictEqual(yield* input === "cancel" ? store.cancel(ids, now) : store.requeue(ids, now), expected, told)
+  })
+
+  const sweep = Effect.fnUntraced(function* () {
+    model.makeDue(now)
+    for (const id of model.tasks.keys()) model.step(id, { _tag: "expire" }, now)
+    const next = yield* store.sweep(now)
+    const moments = [...model.tasks.values()].flatMap(({ state }) => {
+      if (state._tag === "running") return [state.leaseUntil]
+      return state._tag === "scheduled" || state._tag === "retrying" ? [state.at] : []
+    })
+    assert.isTrue(
+      moments.every((moment) => next !== undefined && next <= moment && next > now),
+      `${told}: ${next} is not after the next of ${moments.join()}`
+    )
+  })
+
+  for (let step = 0; step < steps; step++) {
+    now += dice.between(0, 8)
+    const command = dice.pick(commands)
+    told = `seed ${seed}, step ${step}, ${command}`
+    if (command === "offer") yield* offerSome()
+    else if (command === "claim") yield* claimSome()
+    else if (command === "settle") yield* settleSome()
+    else if (command === "renew") yield* renewSome()
+    else if (command === "sweep") yield* sweep()
+    else yield* cancelSome(command)
+    const ids = [...model.tasks.keys()]
+    const stored = yield* store.get(ids)
+    assert.deepStrictEqual(
+      stored.map(({ id, state }) => [id, state]),
+      ids.map((id) => [id, model.tasks.get(id)?.state]),
+      told
+    )
+  }
+})
+
+/** For `Dice.pick`, which never has nothing to choose from. */
+const asPair = (claims: ReadonlyArray<Claim>): readonly [Claim, ...ReadonlyArray<Claim>] => {
+  const [first, ...rest] = claims
+  return first === undefined ? [{ id: "none", token: 0 }] : [first, ...rest]
+}
