@@ -94,7 +94,7 @@ export const whereOf = Effect.fnUntraced(function* (
   const name = Option.getOrElse(flags.format, () => "csv" as const)
   if (name !== "csv") {
     if (ofCsv !== undefined) return yield* usage(`${ofCsv} is for --format csv, and the format is ${name}`)
-    const format = name === "parquet" ? Parquet.make() : Json[name]
+    const format = name === "parquet" ? Parquet.make() : name === "json" ? Json.json : Json.ndjson
     // A package that is missing is said once, and not by every query.
     yield* Effect.mapError(format.encoder([anyColumn]), ({ reason }) => usage(`--format ${name}: ${reason.message}`))
     return { folder: flags.out.value, format, formatKey: name, resume }

@@ -89,7 +89,8 @@ const runOnce = async (stage: Stage, folder: string, out: string, killAfter: num
     await sleep(killAfter)
     child.kill("SIGKILL")
   }
-  return { ...said, code: await closed }
+  const code = await closed
+  return { ...said, code }
 }
 
 const filesOf = (out: string): ReadonlyMap<string, string> =>

@@ -18,6 +18,11 @@ const tagsOf = (out: string) =>
 
 const atGate = ({ wait }: Pg.Backend) => wait === "Lock:advisory"
 
+const twoReads = (last: string) => `-- name: a\nselect clock_timestamp() as t;\n-- name: b\nselect ${last};`
+
+const withWriter = (n: number) => `-- name: a\nselect ${n} as n;\n-- name: b\nselect 5 as five;
+  -- name: w\ninsert into lost values ('w') returning name;\n-- name: fails\nselect 1 / 0;`
+
 layer(Pg.layer("Resume"), { excludeTestServices: true })("a run with --resume", (it) => {
   it.effect("goes on where a run was killed, and refuses what may have been applied", () =>
     inFolder((out) =>
@@ -93,18 +98,17 @@ layer(Pg.layer("Resume"), { excludeTestServices: true })("a run with --resume", 
   it.effect("ignores a last line that was not written to its end, and no other", () =>
     inFolder((out) =>
       Effect.gen(function* () {
-        const sql = (last: string) => `-- name: a\nselect clock_timestamp() as t;\n-- name: b\nselect ${last};`
-        yield* run(sql("1 / 0"), ["--out", out])
+        yield* run(twoReads("1 / 0"), ["--out", out])
         const first = readFileSync(join(out, "a.csv"), "utf8")
         appendFileSync(journalOf(out), '{"_tag":"ended","key":"')
-        const second = yield* run(sql("1"), ["--out", out, "--resume"])
+        const second = yield* run(twoReads("1"), ["--out", out, "--resume"])
         assert.strictEqual(second.code, 0, second.stderr)
         assert.strictEqual(readFileSync(join(out, "a.csv"), "utf8"), first)
         assert.deepStrictEqual(tagsOf(out), ["begun", "ended", "ended", "resumed", "ended", "over"])
 
         const lines = readFileSync(journalOf(out), "utf8").split("\n")
         writeFileSync(journalOf(out), [lines[0], "garbage", ...lines.slice(1, 3), ""].join("\n"))
-        const third = yield* run(sql("1"), ["--out", out, "--resume"])
+        const third = yield* run(twoReads("1"), ["--out", out, "--resume"])
         assert.match(third.stderr, /^querypool: --resume cannot go on: .*journal.ndjson: line 2 is none of a journal's/)
         assert.strictEqual(third.code, 2)
       })
@@ -116,12 +120,10 @@ layer(Pg.layer("Resume"), { excludeTestServices: true })("a run with --resume", 
       Effect.gen(function* () {
         const { observer } = yield* Pg.Pg
         yield* observer.rows("create table lost (name text)")
-        const sql = (n: number) => `-- name: a\nselect ${n} as n;\n-- name: b\nselect 5 as five;
-          -- name: w\ninsert into lost values ('w') returning name;\n-- name: fails\nselect 1 / 0;`
-        yield* run(sql(1), ["--out", out])
+        yield* run(withWriter(1), ["--out", out])
         rmSync(join(out, "b.csv"))
         rmSync(join(out, "w.csv"))
-        const second = yield* runJson(sql(2), ["--out", out, "--resume"])
+        const second = yield* runJson(withWriter(2), ["--out", out, "--resume"])
         assert.strictEqual(readFileSync(join(out, "a.csv"), "utf8"), "n\n2\n")
         assert.strictEqual(readFileSync(join(out, "b.csv"), "utf8"), "five\n5\n")
         assert.match(second.document.queries[2]?.error?.message ?? "", /^it was applied, and its file is not there/)
