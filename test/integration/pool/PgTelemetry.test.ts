@@ -275,7 +275,7 @@ layer(Pg.layer("PgTelemetry"), { excludeTestServices: true })("a query that is t
         Query.make("parameter", (sql) => sql`select ${"sesame"}::text::int`),
         Query.make("constant", (sql) => sql.unsafe("select 'sesame'::int")),
         Query.make("raised", (sql) => sql`do ${sql.literal("$$ begin raise exception 'sesame'; end $$")}`),
-        Query.make("own", () => Effect.fail(new Error("sesame")))
+        Query.make("own", () => Effect.fail({ _tag: "Own", message: "sesame" } as const))
       ]
       const closed = traced()
       yield* closed.run(
