@@ -12,9 +12,7 @@ import type { Json, Settlement, Stored } from "./TaskStore.ts"
  *
  * @internal
  */
-export interface Ending extends Pick<Settlement, "input" | "result"> {
-  readonly why?: string | undefined
-}
+export type Ending = Pick<Settlement, "input" | "result" | "why">
 
 /**
  * An attempt, as its handler's side has it.

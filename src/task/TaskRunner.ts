@@ -225,9 +225,9 @@ class Runner {
     })
   }
 
-  private settle({ id, token }: Claim, { input, result }: Ending): void {
+  private settle({ id, token }: Claim, { input, result, why }: Ending): void {
     this.settler.add({
-      settlement: { id, token, input, result },
+      settlement: { id, token, input, result, why },
       settled: () => {
         const running = this.running.get(id)
         if (running?.token !== token) return

@@ -85,8 +85,10 @@ export interface Offer {
 export interface Stored extends Offer {
   readonly state: TaskState
   readonly offeredAt: number
-  /** What it ended with, encoded: of a success its value, otherwise its error; of `dead`, what went wrong as text. */
+  /** What it ended with, encoded: of one that succeeded its value, of one that failed its error. */
   readonly result?: Json | undefined
+  /** For people: why it is dead or was discarded, or why its last attempt failed. */
+  readonly why?: string | undefined
   /** The latest that its handler has reported. */
   readonly progress?: Json | undefined
 }
@@ -111,6 +113,7 @@ export interface Settlement extends Claim {
     | { readonly _tag: "succeed" | "fail" | "discard" | "giveUp" | "handBack" }
     | { readonly _tag: "retry" | "snooze"; readonly at: number }
   readonly result?: Json | undefined
+  readonly why?: string | undefined
 }
 
 /**
@@ -175,8 +178,15 @@ export class TaskStore extends Context.Service<
     /**
      * Hands tasks over. Gives for each the id under which it is known: its own, or that of the task with its `uniqueKey`
      * that has not ended. A task whose id is known already is left as it is.
+     *
+     * With `onDuplicate: "fail"` none is handed over, and it fails with `Duplicate`, when one of them would be that other
+     * task. In a transaction, that is what is known when it is offered.
      */
-    readonly offer: (offers: ReadonlyArray<Offer>, now: number) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
+    readonly offer: (
+      offers: ReadonlyArray<Offer>,
+      now: number,
+      options?: { readonly onDuplicate?: "existing" | "fail" | undefined }
+    ) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
     /** Takes tasks that are due, in order within each queue, never more than asked for. */
     readonly claim: (
       request: ClaimRequest

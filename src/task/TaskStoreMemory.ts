@@ -8,12 +8,15 @@
  *
  * @since 0.1.0
  */
-import { Context, Duration, Effect, Layer, Option } from "effect"
+import type { Duration } from "effect"
+import { Context, Effect, Layer, Option } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import { TaskChanges } from "./TaskChanges.ts"
-import type { Offer, Stored } from "./TaskStore.ts"
+import { Duplicate, TaskError } from "./TaskError.ts"
+import type { Stored } from "./TaskStore.ts"
 import { TaskStore } from "./TaskStore.ts"
 import { TaskTable } from "./TaskTable.ts"
+import { checkedMillis } from "./TaskTime.ts"
 
 /**
  * How much the store keeps.
@@ -32,8 +35,6 @@ export interface Options {
   readonly aging?: Duration.Input | undefined
 }
 
-const millisOf = (duration: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(duration))
-
 /**
  * A store in memory.
  *
@@ -44,7 +45,11 @@ export const layerMemory = (options: Options = {}): Layer.Layer<TaskStore> => {
   if (!Number.isSafeInteger(retained) || retained < 0) {
     throw new RangeError(`Expected \`retained\` to be an integer from 0, got ${String(retained)}`)
   }
-  const limits = { agingMillis: millisOf(aging), retentionMillis: millisOf(retention), retained }
+  const limits = {
+    agingMillis: checkedMillis("aging", aging),
+    retentionMillis: checkedMillis("retention", retention),
+    retained
+  }
   return Layer.sync(TaskStore, () => {
     const changes = new TaskChanges()
     const table = new TaskTable(limits, changes)
@@ -57,8 +62,13 @@ export const layerMemory = (options: Options = {}): Layer.Layer<TaskStore> => {
         return result
       })
 
-    const offer = (offers: ReadonlyArray<Offer>, now: number) =>
-      Effect.withFiber<ReadonlyArray<string>>(({ context }) => {
+    const offer: TaskStore["Service"]["offer"] = (offers, now, { onDuplicate = "existing" } = {}) =>
+      Effect.withFiber(({ context }) => {
+        const duplicate = onDuplicate === "fail" ? table.duplicateOf(offers) : undefined
+        if (duplicate !== undefined) {
+          const { id, name, uniqueKey } = duplicate
+          return Effect.fail(new TaskError({ task: name, reason: new Duplicate({ id, uniqueKey }) }))
+        }
         const sql = transactionOf(context)
         if (sql === undefined) return changing(() => offers.map((one) => table.offer(one, now)))
         const isNew = offers.map((one) => table.knownAs(one) === undefined)

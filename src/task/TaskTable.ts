@@ -14,6 +14,9 @@ import type { Input, TaskState } from "./TaskState.ts"
 import { isEnded, move, offered } from "./TaskState.ts"
 import type { Claim, ClaimRequest, Filter, Json, Offer, Settlement, Stored, TaskId } from "./TaskStore.ts"
 
+/** What is said of a task with its move. */
+type Said = Pick<Settlement, "result" | "why">
+
 /** @internal */
 export interface Limits {
   readonly agingMillis: number
@@ -27,6 +30,7 @@ class Entry {
   readonly offeredAt: number
   state: TaskState
   result: Json | undefined
+  why: string | undefined
   progress: Json | undefined
   version = 0
   /** All ids under which it is known. */
@@ -61,8 +65,8 @@ class Entry {
   }
 
   stored(): Stored {
-    const { offer, offeredAt, progress, result, state } = this
-    return { ...offer, state, offeredAt, result, progress }
+    const { offer, offeredAt, progress, result, state, why } = this
+    return { ...offer, state, offeredAt, result, why, progress }
   }
 }
 
@@ -124,6 +128,22 @@ export class TaskTable {
     return known.id
   }
 
+  /** A task with the unique key of one of these that is not the same one. */
+  duplicateOf(
+    offers: ReadonlyArray<Offer>
+  ): { readonly name: string; readonly id: TaskId; readonly uniqueKey: string } | undefined {
+    const offered = new Map<string, TaskId>()
+    for (const offer of offers) {
+      const { id, name, uniqueKey } = offer
+      if (uniqueKey === undefined) continue
+      const uniqueName = uniqueNameOf(name, uniqueKey)
+      const known = this.knownAs(offer) ?? offered.get(uniqueName) ?? id
+      if (known !== id) return { name, id: known, uniqueKey }
+      offered.set(uniqueName, id)
+    }
+    return undefined
+  }
+
   claim(request: ClaimRequest): ReadonlyArray<Stored & { readonly token: number }> {
     const { keys, leaseMillis, limit: inAll = Infinity, now, perKey = Infinity, queues, runner } = request
     this.makeReady(now)
@@ -149,8 +169,9 @@ export class TaskTable {
 
   settle(settlements: ReadonlyArray<Settlement>, now: number): ReadonlyArray<Claim> {
     const stale: Array<Claim> = []
-    for (const { id, input, result, token } of settlements) {
-      if (!this.stepById(id, { ...input, token }, now, result)) stale.push({ id, token })
+    for (const settlement of settlements) {
+      const { id, input, token } = settlement
+      if (!this.stepById(id, { ...input, token }, now, settlement)) stale.push({ id, token })
     }
     return stale
   }
@@ -230,12 +251,12 @@ export class TaskTable {
     }
   }
 
-  private stepById(id: TaskId, input: Input, now: number, result?: Json): boolean {
+  private stepById(id: TaskId, input: Input, now: number, said?: Said): boolean {
     const entry = this.entries.get(id)
-    return entry !== undefined && this.step(entry, input, now, result)
+    return entry !== undefined && this.step(entry, input, now, said)
   }
 
-  private step(entry: Entry, input: Input, now: number, result?: Json): boolean {
+  private step(entry: Entry, input: Input, now: number, said?: Said): boolean {
     const from = entry.state
     const next = move(from, input, now)
     if (Result.isFailure(next)) return false
@@ -251,7 +272,8 @@ export class TaskTable {
       this.endedLike(entry).delete(entry.id)
       entry.progress = undefined
     }
-    entry.result = isEnded(next.success) ? result : undefined
+    entry.result = isEnded(next.success) ? said?.result : undefined
+    if (from._tag === "running" || input._tag === "requeue") entry.why = said?.why
     this.enter(entry, next.success)
     if (from._tag === "running" && input._tag === "cancel") this.changes.moved(entry.ids, true)
     return true

@@ -6,6 +6,7 @@
 export * as Task from "./Task.ts"
 export * as TaskError from "./TaskError.ts"
 export * as TaskHandle from "./TaskHandle.ts"
+export * as TaskList from "./TaskList.ts"
 export * as TaskRunner from "./TaskRunner.ts"
 export * as TaskState from "./TaskState.ts"
 export * as TaskStore from "./TaskStore.ts"

@@ -80,9 +80,9 @@ export const suite = (
       })
       assert.deepStrictEqual(yield* offer([offered], 10), ["1"])
       const [stored] = yield* get(["1", "2"])
-      const { offeredAt, progress, result, state, ...rest } = stored ?? (yield* Effect.die("it is not there"))
+      const { offeredAt, progress, result, state, why, ...rest } = stored ?? (yield* Effect.die("it is not there"))
       assert.deepStrictEqual(rest, offered)
-      assert.deepStrictEqual([offeredAt, progress, result], [10, undefined, undefined])
+      assert.deepStrictEqual([offeredAt, progress, result, why], [10, undefined, undefined, undefined])
       assert.deepStrictEqual(state, { _tag: "scheduled", attempt: 0, at: 50 })
     })
   )
@@ -142,10 +142,31 @@ export const suite = (
       const { token } = yield* claimOne("1", 0)
       yield* report([{ id: "1", token, progress: 0.5 }])
       yield* report([{ id: "1", token: token - 1, progress: 0.1 }])
-      yield* settle([{ id: "1", token, input: { _tag: "fail" }, result: { why: "no" } }], 1)
+      yield* settle([{ id: "1", token, input: { _tag: "fail" }, result: { is: "no" } }], 1)
       yield* report([{ id: "1", token, progress: 0.9 }])
       const [stored] = yield* get(["1"])
-      assert.deepStrictEqual([stored?.progress, stored?.result], [0.5, { why: "no" }])
+      assert.deepStrictEqual([stored?.progress, stored?.result], [0.5, { is: "no" }])
+    })
+  )
+
+  has(
+    "keeps why a task's last attempt failed until the next one is over, and why it is dead until it is queued again",
+    Effect.gen(function* () {
+      const { get, offer, requeue, settle } = yield* TaskStore
+      const why = Effect.map(get(["1"]), ([stored]) => stored?.why)
+      yield* offer([task("1")], 0)
+      const first = yield* claimOne("1", 0)
+      yield* settle([{ id: "1", token: first.token, input: { _tag: "retry", at: 5 }, why: "busy" }], 1)
+      assert.strictEqual(yield* why, "busy")
+      const second = yield* claimOne("1", 5)
+      assert.strictEqual(yield* why, "busy")
+      yield* settle([{ id: "1", token: second.token, input: { _tag: "giveUp" }, why: "broken" }], 6)
+      assert.strictEqual(yield* why, "broken")
+      yield* requeue(["1"], 7)
+      assert.isUndefined(yield* why)
+      const third = yield* claimOne("1", 7)
+      yield* settle([{ id: "1", token: third.token, input: { _tag: "snooze", at: 9 } }], 8)
+      assert.isUndefined(yield* why)
     })
   )
 
@@ -161,6 +182,26 @@ export const suite = (
       assert.deepStrictEqual(yield* offer(offers, 0), ["1", "1", "3"])
       yield* cancel(["1"], 1)
       assert.deepStrictEqual(yield* offer([task("4", { uniqueKey: "k" })], 2), ["4"])
+    })
+  )
+
+  has(
+    "hands over none of several with a unique key that is taken, where that is asked for",
+    Effect.gen(function* () {
+      const { list, offer } = yield* TaskStore
+      yield* offer([task("1", { uniqueKey: "k" })], 0)
+      const refused = Effect.fnUntraced(function* (offers: ReadonlyArray<Offer>) {
+        return (yield* Effect.flip(offer(offers, 1, { onDuplicate: "fail" }))).reason
+      })
+      const duplicate = (id: string, uniqueKey: string) => ({ _tag: "Duplicate" as const, id, uniqueKey })
+      assert.deepInclude(yield* refused([task("2"), task("3", { uniqueKey: "k" })]), duplicate("1", "k"))
+      assert.deepInclude(
+        yield* refused([task("2", { uniqueKey: "l" }), task("3", { uniqueKey: "l" })]),
+        duplicate("2", "l")
+      )
+      assert.deepStrictEqual(ids(yield* list({})), ["1"])
+      const again = [task("1", { uniqueKey: "k" }), task("2", { name: "b", uniqueKey: "k" })]
+      assert.deepStrictEqual(yield* offer(again, 2, { onDuplicate: "fail" }), ["1", "2"])
     })
   )
 
