@@ -271,16 +271,16 @@ layer(Pg.layer("PgTelemetry"), { excludeTestServices: true })("a query that is t
 
   it.effect("quotes no value of a parameter, a constant or an error, unless values are asked for", () =>
     Effect.gen(function* () {
+      const parameter = Query.make("parameter", (sql) => sql`select ${"sesame"}::text::int`)
       const bad = [
-        Query.make("parameter", (sql) => sql`select ${"sesame"}::text::int`),
+        parameter,
         Query.make("constant", (sql) => sql.unsafe("select 'sesame'::int")),
         Query.make("raised", (sql) => sql`do ${sql.literal("$$ begin raise exception 'sesame'; end $$")}`),
         Query.make("own", () => Effect.fail({ _tag: "Own", message: "sesame" } as const))
       ]
       const closed = traced()
-      yield* closed.run(
-        QueryPool.report([...bad, Query.make("twice", (sql) => Effect.andThen(sql`select 1`, bad[0] ?? sql`select 1`))])
-      )
+      const twice = Query.make("twice", (sql) => Effect.andThen(sql`select 1`, parameter))
+      yield* closed.run(QueryPool.report([...bad, twice]))
       assert.notInclude(closed.recorder.text, "sesame")
       assert.strictEqual(closed.recorder.one("constant").attributes.get("db.query.text"), "select ?::int")
       const open = traced({ values: true })
