@@ -6,14 +6,14 @@ import { PgQueryPool, Query, QueryPool, QuerySink, RetryPolicy } from "querypool
 
 const create = Query.make(
   "create",
-  (sql) => sql`create table invoice as
+  (sql) => sql`create table bill as
     select n as id, n * 10.5 as total, case when n % 2 = 0 then 'paid, in full' end as note from generate_series(1, 4) n`
 )
 
 const invoices = (folder: string) =>
   QuerySink.file({
     name: "invoices",
-    statement: (sql) => sql`select * from invoice order by id`,
+    statement: (sql) => sql`select * from bill order by id`,
     path: `${folder}/invoices.csv` // or .json, .ndjson, .parquet
   })
 
@@ -21,7 +21,7 @@ const unpaid = (folder: string) =>
   QuerySink.file(
     {
       name: "unpaid",
-      statement: (sql) => sql`select id, total from invoice where note is null order by id`,
+      statement: (sql) => sql`select id, total from bill where note is null order by id`,
       path: `${folder}/unpaid.ndjson`
     },
     { timeout: "1 minute", retry: RetryPolicy.transient }
@@ -30,7 +30,7 @@ const unpaid = (folder: string) =>
 const broken = (folder: string) =>
   QuerySink.file({
     name: "broken",
-    statement: (sql) => sql`select 1 / (3 - id) as share from invoice`,
+    statement: (sql) => sql`select 1 / (3 - id) as share from bill`,
     path: `${folder}/broken.json`
   })
 

@@ -157,8 +157,8 @@ export const findAll = <S extends Schema.Constraint>(
   const { retry, timeout } = options ?? {}
   const how = { mode: "readOnly", retry, timeout } as const
   const rowsOf = (part: Part) => {
-    const rows = Query.findAll(findOf(partition, part))
-    return Query.make(part.name, (sql, unit) => Effect.tap(rows, () => checked(part, sql, unit)), how)
+    const rows = Query.allRows(findOf(partition, part))
+    return Query.make(part.name, (sql, unit) => Effect.tap(rows(sql, unit), () => checked(part, sql, unit)), how)
   }
   return Effect.map(forEachPart(partition, options, rowsOf), (rows) => rows.flat())
 }

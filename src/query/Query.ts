@@ -199,16 +199,23 @@ const toStatement = (sql: SqlClient, statement: Sql): Statement<unknown> => {
 export const findAll = <S extends Schema.Constraint>(
   find: Find<S>,
   options?: FindOptions
-): Query<ReadonlyArray<S["Type"]>, QueryError, S["DecodingServices"]> => {
+): Query<ReadonlyArray<S["Type"]>, QueryError, S["DecodingServices"]> =>
+  make(find.name, allRows(find), checked(options))
+
+/**
+ * All rows of a statement, each as its schema has it.
+ *
+ * @internal
+ */
+export const allRows = <S extends Schema.Constraint>(find: Find<S>) => {
   const decode = decoderOf(find.schema, "rows")
-  return make(
-    find.name,
-    (sql, unit) =>
-      Effect.flatMap(rowsOf(sql, unit, find.statement(sql)), (rows) =>
-        Effect.mapError(decode(rows), decodeFailed(find.name, unit))
-      ),
-    checked(options)
-  )
+  return (
+    sql: SqlClient,
+    unit: Unit
+  ): Effect.Effect<ReadonlyArray<S["Type"]>, QueryError | SqlError, S["DecodingServices"]> =>
+    Effect.flatMap(rowsOf(sql, unit, find.statement(sql)), (rows) =>
+      Effect.mapError(decode(rows), decodeFailed(find.name, unit))
+    )
 }
 
 /**

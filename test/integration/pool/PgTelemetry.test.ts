@@ -275,12 +275,13 @@ layer(Pg.layer("PgTelemetry"), { excludeTestServices: true })("a query that is t
       const bad = [
         parameter,
         Query.make("constant", (sql) => sql.unsafe("select 'sesame'::int")),
-        Query.make("raised", (sql) => sql`do ${sql.literal("$$ begin raise exception 'sesame'; end $$")}`),
-        Query.make("own", () => Effect.fail({ _tag: "Own", message: "sesame" } as const))
+        Query.make("raised", (sql) => sql`do ${sql.literal("$$ begin raise exception 'sesame'; end $$")}`)
       ]
+      const own = Query.make("own", () => Effect.fail({ _tag: "Own", message: "sesame" } as const))
       const closed = traced()
-      const twice = Query.make("twice", (sql) => Effect.andThen(sql`select 1`, parameter))
-      yield* closed.run(QueryPool.report([...bad, twice]))
+      yield* closed.run(
+        QueryPool.report([own, ...bad, Query.make("twice", (sql) => Effect.andThen(sql`select 1`, parameter))])
+      )
       assert.notInclude(closed.recorder.text, "sesame")
       assert.strictEqual(closed.recorder.one("constant").attributes.get("db.query.text"), "select ?::int")
       const open = traced({ values: true })
