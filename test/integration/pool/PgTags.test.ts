@@ -14,6 +14,10 @@ const tag = /\/\*(.*)\*\/$/
 
 const tagOf = (text: string | undefined): string | undefined => tag.exec(text ?? "")?.[1]
 
+const single = (comments: "query" | "trace") => Pg.pool({ maxConnections: 1, telemetry: { comments } })
+
+const odd = (text: string) => Query.make("odd", (sql) => sql.unsafe(text))
+
 layer(Pg.layer("PgTags"), { excludeTestServices: true })("a statement with tags", (it) => {
   it.effect("shows a second connection who sent it, while it runs", () =>
     Effect.gen(function* () {
@@ -83,13 +87,12 @@ layer(Pg.layer("PgTags"), { excludeTestServices: true })("a statement with tags"
         for (let time = 0; time < 5; time++) yield* find
         return (yield* prepared).map(({ text }) => text).filter((text) => text.includes("pg_stat_activity"))
       })
-      const pool = (comments: "query" | "trace") => Pg.pool({ maxConnections: 1, telemetry: { comments } })
-      const named = yield* texts.pipe(Effect.provide(pool("query")))
+      const named = yield* texts.pipe(Effect.provide(single("query")))
       assert.deepStrictEqual(named.map(tagOf), ["action='who'"])
-      const followed = yield* texts.pipe(Recorder.recorded(Recorder.make()), Effect.provide(pool("trace")))
+      const followed = yield* texts.pipe(Recorder.recorded(Recorder.make()), Effect.provide(single("trace")))
       assert.deepStrictEqual(followed, [])
       // Nobody follows these: there is no trace to tell of.
-      const unfollowed = yield* texts.pipe(Effect.provide(pool("trace")))
+      const unfollowed = yield* texts.pipe(Effect.provide(single("trace")))
       assert.deepStrictEqual(unfollowed.map(tagOf), ["action='who'"])
     })
   )
@@ -102,9 +105,8 @@ layer(Pg.layer("PgTags"), { excludeTestServices: true })("a statement with tags"
         const value = /action='((?:\\'|[^'])*)'/.exec(text)?.[1]
         assert.strictEqual(decodeURIComponent((value ?? "").replaceAll("\\'", "'")), name.toWellFormed())
       }
-      const run = (text: string) => Query.make("odd", (sql) => sql.unsafe(text))
       for (const text of ["select 1;", "select 1 -- to the end", "select /* mine */ 1", "select '--', '/*'"]) {
-        assert.strictEqual((yield* run(text)).length, 1)
+        assert.strictEqual((yield* odd(text)).length, 1)
       }
     }).pipe(Effect.provide(Pg.pool({ telemetry: { comments: "query" } })))
   )
