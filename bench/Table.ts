@@ -61,7 +61,9 @@ export const markdownTable = (saved: Saved): string => {
     row(["---", ...cases.map(() => "---:")]),
     ...subjects.map((subject) => row([subject, ...cases.map(([, of]) => cellOf(subject, of))])),
     "",
-    `Median of ${saved.rounds} rounds (×: against ${subjects[0] ?? ""}, over 1 is better; widest spread of a subject ${Math.round(spread * 100)} %).`,
+    saved.rounds === 1
+      ? `One round (×: against ${subjects[0] ?? ""}, over 1 is better).`
+      : `Median of ${saved.rounds} rounds (×: against ${subjects[0] ?? ""}, over 1 is better; widest spread of a subject ${Math.round(spread * 100)} %).`,
     `${day}, ${cpu}, ${cores} cores, ${memoryGiB} GiB, node ${node}, PostgreSQL ${postgres}, ${versions.join(", ")}.`
   ].join("\n")
 }

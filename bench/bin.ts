@@ -38,13 +38,15 @@ const choose = (names: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<Suite
 const runSuite = Effect.fnUntraced(
   function* (suite: Suite, effort: Effort, keep: boolean) {
     yield* Console.error(`${suite.name}: loading`)
-    const results = yield* Effect.forEach(yield* suite.cases(effort), (case_) =>
+    const cases = yield* suite.cases(effort)
+    const rounds = cases.every(({ once }) => once === true) ? 1 : effort.rounds
+    const results = yield* Effect.forEach(cases, (case_) =>
       Effect.scoped(Effect.flatMap(case_.subjects, (subjects) => measure(suite.name, case_, subjects, effort)))
     )
     const measurements = results.flat()
     if (keep) {
       const machine = yield* describeMachine
-      yield* save(suite.name, { about: suite.about(effort), rounds: effort.rounds, machine, results: measurements })
+      yield* save(suite.name, { about: suite.about(effort), rounds, machine, results: measurements })
     }
     return measurements
   },

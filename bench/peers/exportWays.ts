@@ -49,6 +49,15 @@ const linesBeside = async (file: string, rows: number): Promise<number> => {
   return lines - rows
 }
 
+/** What a file that should be CSV comes to. */
+const tallyOf =
+  (path: string) =>
+  ({ rows }: Tally) =>
+    Effect.map(
+      Effect.promise(() => sumOf(path)),
+      (sum) => ({ rows, sum })
+    )
+
 const querypool = (
   name: string,
   format: QuerySink.Format | undefined,
@@ -102,14 +111,7 @@ const program = (
           )
         })
     )
-    return {
-      work,
-      check: ({ rows }: Tally) =>
-        Effect.map(
-          Effect.promise(() => sumOf(path)),
-          (sum) => ({ rows, sum })
-        )
-    }
+    return { work, check: tallyOf(path) }
   })
 
 const psql = program("export.csv", (folder, count) => [
@@ -152,14 +154,7 @@ const nodePostgres: Way = Effect.fnUntraced(function* ({ database, host, passwor
       client.release()
     }
   })
-  return {
-    work,
-    check: ({ rows }: Tally) =>
-      Effect.map(
-        Effect.promise(() => sumOf(path)),
-        (sum) => ({ rows, sum })
-      )
-  }
+  return { work, check: tallyOf(path) }
 })
 
 export const exportWays = {

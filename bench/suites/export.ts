@@ -58,6 +58,7 @@ export const exports: Suite = {
       name: way,
       kind: "export",
       way,
+      startsAnother: /^(?:psql|querypool run)/.test(way),
       expected: { rows, sum: kindOf(way) === "csv" ? sum : 0 }
     }))
     return yield* spentCases({ tasks, unit: "rows" })
