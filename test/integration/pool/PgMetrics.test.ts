@@ -99,7 +99,7 @@ layer(Pg.layer("PgMetrics"), { excludeTestServices: true })("the metrics of a po
           yield* Effect.exit(slow)
           const sleeping = yield* Effect.forkChild(Query.make("holds", (sql) => sql`select pg_sleep(599)`))
           yield* observer.seen("it sleeps", ({ query }) => query.includes("599"))
-          yield* QueryPool.report([lookup], { queueTimeout: "5 millis" })
+          yield* QueryPool.report([lookup], { queueTimeout: "100 millis" })
           yield* Fiber.interrupt(sleeping)
           // How cancels ended is known when the metrics before were read.
           yield* Metric.snapshot
@@ -115,7 +115,7 @@ layer(Pg.layer("PgMetrics"), { excludeTestServices: true })("the metrics of a po
     })
   )
 
-  it.effect("are gone with their pool, and there are none unless they are asked for", () =>
+  it.effect("are told once more after the end of their pool, and there are none unless they are asked for", () =>
     Effect.gen(function* () {
       const registry: Metric.MetricRegistry = new Map()
       const use = (metrics: boolean) =>
@@ -127,6 +127,10 @@ layer(Pg.layer("PgMetrics"), { excludeTestServices: true })("the metrics of a po
           Effect.provideService(Metric.MetricRegistry, registry)
         )
       assert.isAbove(yield* use(true), 5)
+      const context = yield* Effect.provideService(Effect.context<never>(), Metric.MetricRegistry, registry)
+      const last = Metric.snapshotUnsafe(context)
+      assert.strictEqual(countOf(find(last, "db.client.operation.duration")), 1)
+      assert.strictEqual(countOf(find(last, "db.client.connection.count", { "db.client.connection.state": "idle" })), 0)
       assert.strictEqual(registry.size, 0)
       assert.strictEqual(yield* use(false), 0)
     })
