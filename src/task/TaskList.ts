@@ -3,8 +3,8 @@
  *
  * @since 0.1.0
  */
-import type { Exit } from "effect"
-import { Clock, Effect, Option, Result, Schema } from "effect"
+import type { Exit, Result } from "effect"
+import { Clock, Effect, Option, Schema } from "effect"
 import type { Session, Task } from "./Task.ts"
 import { Impossible, TaskError } from "./TaskError.ts"
 import { decoded, endOf } from "./TaskHandle.ts"
