@@ -156,7 +156,8 @@ class Runner {
     const now = yield* Clock.currentTimeMillis
     // Who had the processor for longer than the lease would see its own leases run out.
     if (now - this.renewedAt > this.limits.leaseMillis / 2) yield* this.renew
-    const next = yield* this.store.sweep(now)
+    const { expired, next } = yield* this.store.sweep(now)
+    yield* Effect.forEach(expired, tellExpired, { discard: true })
     const free = this.limits.concurrency - this.running.size
     if (free > 0 && this.workers.size > 0) {
       const { leaseMillis, name: runner, perKey } = this.limits
@@ -298,6 +299,11 @@ const tell = (task: Stored, { input, why }: Ending): Effect.Effect<void> => {
   if (input._tag === "giveUp") return Effect.logError(`${titleOf(task)} is dead: ${why}`)
   return input._tag === "handBack" ? Effect.logWarning(`${titleOf(task)} did not end and was handed back`) : Effect.void
 }
+
+const tellExpired = (task: Stored): Effect.Effect<void> =>
+  task.state._tag === "dead"
+    ? Effect.logError(`${titleOf(task)} is dead: ${task.why}`)
+    : Effect.logWarning(`${titleOf(task)} is to run again: ${task.why}`)
 
 /** A store that fails is asked again later, and the log tells. */
 const unfailing = <A, R>(effect: Effect.Effect<A, Error, R>): Effect.Effect<void, never, R> =>

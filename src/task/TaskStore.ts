@@ -11,6 +11,8 @@
  *   one that has waited longest. Waiting raises a priority by one each `agingMillis`, so that none waits for ever: who
  *   is first is `at - priority * agingMillis`, the smallest, then the smallest id. (The dynamic priority of J. R.
  *   Jackson, "Some problems in queueing with dynamic priorities", 1960. Since all age alike, an order once made stays.)
+ * - **None takes one runner with it after the other.** A task whose lease has run out is claimed again; when that has
+ *   happened `lostLeases` times in a row, it is dead. A runner that stops hands back what it has, and loses none.
  * - **Bounded.** What has ended is kept for `retentionMillis`, and of each queue no more than `retained` that succeeded
  *   and as many that did not: what went well does not push out what a person may want to queue again.
  * - **Joins.** A task may await others (`awaits`). It is due once all of them have ended, however they did, and gets how
@@ -31,7 +33,7 @@
  *
  * | when this is lost | this happens |
  * |---|---|
- * | the runner | its leases run out, others claim its tasks; what it still settles is stale |
+ * | the runner | its leases run out, others claim its tasks, each up to `lostLeases` times; what it still settles is stale |
  * | the answer to `settle` | said again, it is stale, and the task is as the first one left it |
  * | the answer to `offer` | offered again with its id, it is the same task |
  * | the answer to a COMMIT | the store in memory has no task then, also where the transaction was committed; one in the database has what the database has |
@@ -195,6 +197,18 @@ export interface Change {
 }
 
 /**
+ * What `sweep` found.
+ *
+ * @since 0.1.0
+ */
+export interface Swept {
+  /** The moment at which there is something to do again, if one is known. */
+  readonly next: number | undefined
+  /** Those whose lease had run out: they are ready again, or dead. */
+  readonly expired: ReadonlyArray<Stored>
+}
+
+/**
  * What remembers tasks.
  *
  * @since 0.1.0
@@ -243,11 +257,8 @@ export class TaskStore extends Context.Service<
     /** What is known of these; nothing of those that are unknown. */
     readonly get: (ids: ReadonlyArray<TaskId>) => Effect.Effect<ReadonlyArray<Stored>, TaskError>
     readonly list: (filter: Filter) => Effect.Effect<ReadonlyArray<Stored>, TaskError>
-    /**
-     * Makes ready what is due and what has run out of its lease, and forgets what ended long ago. Gives the moment at
-     * which there is something to do again, if one is known.
-     */
-    readonly sweep: (now: number) => Effect.Effect<number | undefined, TaskError>
+    /** Makes ready what is due, ends leases that have run out, and forgets what ended long ago. */
+    readonly sweep: (now: number) => Effect.Effect<Swept, TaskError>
     /** What changes, of these tasks or of all: an empty change as soon as it watches, and then each that comes. */
     readonly watch: (ids?: ReadonlyArray<TaskId>) => Stream.Stream<Change, TaskError>
   }

@@ -16,7 +16,7 @@ import { Duplicate, TaskError } from "./TaskError.ts"
 import type { Offer, Stored, TaskId } from "./TaskStore.ts"
 import { TaskStore } from "./TaskStore.ts"
 import { TaskTable } from "./TaskTable.ts"
-import { checkedMillis } from "./TaskTime.ts"
+import { checkedCount, checkedMillis } from "./TaskTime.ts"
 
 /**
  * How much the store keeps.
@@ -31,6 +31,8 @@ export interface Options {
    * about 5 MB of small ones.
    */
   readonly retained?: number | undefined
+  /** How many leases of a task have to run out, one after the other, for it to be dead: an integer from 1. Default 3. */
+  readonly lostLeases?: number | undefined
   /** How long a task waits for as much as one more of priority. Default one minute. */
   readonly aging?: Duration.Input | undefined
 }
@@ -41,14 +43,12 @@ export interface Options {
  * @since 0.1.0
  */
 export const layerMemory = (options: Options = {}): Layer.Layer<TaskStore> => {
-  const { aging = "1 minute", retained = 10_000, retention = "1 day" } = options
-  if (!Number.isSafeInteger(retained) || retained < 0) {
-    throw new RangeError(`Expected \`retained\` to be an integer from 0, got ${String(retained)}`)
-  }
+  const { aging = "1 minute", lostLeases = 3, retained = 10_000, retention = "1 day" } = options
   const limits = {
     agingMillis: checkedMillis("aging", aging),
     retentionMillis: checkedMillis("retention", retention),
-    retained
+    retained: checkedCount("retained", retained, 0),
+    lostLeases: checkedCount("lostLeases", lostLeases, 1)
   }
   return Layer.sync(TaskStore, () => {
     const changes = new TaskChanges()

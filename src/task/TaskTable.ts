@@ -9,11 +9,12 @@
 import { Result } from "effect"
 import { Heap } from "../internal/Heap.ts"
 import type { TaskChanges } from "./TaskChanges.ts"
+import { endOf, Entry, uniqueNameOf } from "./TaskEntry.ts"
 import { TaskJoins } from "./TaskJoins.ts"
 import { TaskQueues } from "./TaskQueues.ts"
 import type { Input, TaskState } from "./TaskState.ts"
-import { awaiting, isEnded, move, offered } from "./TaskState.ts"
-import type { Claim, ClaimRequest, End, Filter, Json, Offer, Settlement, Stored, TaskId } from "./TaskStore.ts"
+import { awaiting, isEnded, move, offered, whyExpired } from "./TaskState.ts"
+import type { Claim, ClaimRequest, Filter, Json, Offer, Settlement, Stored, Swept, TaskId } from "./TaskStore.ts"
 
 /** What is said of a task with its move. */
 type Said = Pick<Settlement, "result" | "why">
@@ -23,55 +24,7 @@ export interface Limits {
   readonly agingMillis: number
   readonly retentionMillis: number
   readonly retained: number
-}
-
-/** A task. Its version is another one whenever it has come to stand in another place. */
-class Entry {
-  readonly offer: Offer
-  readonly offeredAt: number
-  state: TaskState
-  result: Json | undefined
-  why: string | undefined
-  progress: Json | undefined
-  awaited: ReadonlyArray<End> | undefined
-  /** From when on its time is counted, once it has ended: since then, or since nobody awaits it any more. */
-  keptSince = 0
-  version = 0
-  /** All ids under which it is known. */
-  readonly ids: Array<TaskId>
-
-  constructor(offer: Offer, offeredAt: number, state: TaskState) {
-    this.offer = offer
-    this.offeredAt = offeredAt
-    this.state = state
-    this.ids = [offer.id]
-  }
-
-  get id(): TaskId {
-    return this.offer.id
-  }
-
-  get name(): string {
-    return this.offer.name
-  }
-
-  get queue(): string {
-    return this.offer.queue
-  }
-
-  get limitKey(): string | undefined {
-    return this.offer.limitKey
-  }
-
-  get uniqueName(): string | undefined {
-    const { name, uniqueKey } = this.offer
-    return uniqueKey === undefined ? undefined : uniqueNameOf(name, uniqueKey)
-  }
-
-  stored(): Stored {
-    const { awaited, offer, offeredAt, progress, result, state, why } = this
-    return { ...offer, state, offeredAt, result, why, progress, awaited }
-  }
+  readonly lostLeases: number
 }
 
 /** When something may have to be done with a task. */
@@ -86,8 +39,6 @@ const alarms = () =>
     (a, b) => a.at < b.at,
     ({ entry, version }) => entry.version === version
   )
-
-const uniqueNameOf = (name: string, key: string): string => JSON.stringify([name, key])
 
 /** @internal */
 export class TaskTable {
@@ -223,20 +174,30 @@ export class TaskTable {
       .map((entry) => entry.stored())
   }
 
-  sweep(now: number): number | undefined {
+  sweep(now: number): Swept {
     this.makeReady(now)
+    const expired: Array<Stored> = []
     for (let next = this.leases.peek(); next !== undefined && next.at <= now; next = this.leases.peek()) {
       const { entry, version } = next
       this.leases.pop()
       if (entry.state._tag !== "running") continue
       // The lease may have been renewed since.
       if (entry.state.leaseUntil > now) this.leases.push({ entry, version, at: entry.state.leaseUntil })
-      else this.step(entry, { _tag: "expire" }, now)
+      else {
+        this.expire(entry, now)
+        expired.push(entry.stored())
+      }
     }
     const moments = [this.waiting.peek()?.at, this.leases.peek()?.at]
     for (const tasks of this.ended.values()) moments.push(this.forget(tasks, now))
     const known = moments.filter((moment) => moment !== undefined)
-    return known.length === 0 ? undefined : Math.min(...known)
+    return { next: known.length === 0 ? undefined : Math.min(...known), expired }
+  }
+
+  private expire(entry: Entry, now: number): void {
+    if (entry.state._tag !== "running") return
+    const why = whyExpired(entry.state)
+    this.step(entry, { _tag: "expire", limit: this.limits.lostLeases }, now, { why })
   }
 
   /** Forgets what ended too long ago. Gives when the next one will have. */
@@ -284,7 +245,7 @@ export class TaskTable {
       entry.progress = undefined
     }
     entry.result = isEnded(next.success) ? said?.result : undefined
-    if (from._tag === "running" || input._tag === "requeue") entry.why = said?.why
+    if (isEnded(next.success) || from._tag === "running" || input._tag === "requeue") entry.why = said?.why
     this.enter(entry, next.success, now)
     if (from._tag === "awaiting") this.release(entry, now)
     if (from._tag === "running" && input._tag === "cancel") this.changes.moved(entry.ids, true)
@@ -348,12 +309,4 @@ export class TaskTable {
     if (tasks === undefined) this.ended.set(key, (tasks = new Map()))
     return tasks
   }
-}
-
-/** As what awaits it is told. */
-const endOf = (id: TaskId, entry: Entry | undefined): End => {
-  if (entry === undefined || !isEnded(entry.state))
-    return { id, state: "unknown", attempts: 0, result: undefined, why: undefined }
-  const { result, state, why } = entry
-  return { id, state: state._tag, attempts: state.attempt, result, why }
 }

@@ -1,5 +1,5 @@
 /**
- * Times that people say, as milliseconds from 0 that come to an end.
+ * Times that people say, as milliseconds from 0 that come to an end, and numbers of things.
  *
  * `Duration` makes zero of NaN and takes what is below zero and without an end: a delay like that would be a task that
  * runs at once, or never, and nobody would learn of the mistake.
@@ -31,6 +31,16 @@ export const checkedMillis = (option: string, duration: Duration.Input, least: 0
   if (millis !== undefined && millis >= least) return millis
   const bound = least === 0 ? "from 0" : "above 0"
   throw new RangeError(`Expected \`${option}\` to be a duration ${bound}, such as "5 seconds", got ${saidAs(duration)}`)
+}
+
+/**
+ * A number of things, from 0 or from 1. Throws a RangeError.
+ *
+ * @internal
+ */
+export const checkedCount = (option: string, count: number, least: 0 | 1): number => {
+  if (Number.isSafeInteger(count) && count >= least) return count
+  throw new RangeError(`Expected \`${option}\` to be an integer from ${least}, got ${String(count)}`)
 }
 
 /**

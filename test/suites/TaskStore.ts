@@ -11,6 +11,7 @@ import { agree } from "./TaskStoreModel.ts"
 interface Options {
   readonly retention?: Duration.Input
   readonly retained?: number
+  readonly lostLeases?: number
   readonly aging?: Duration.Input
 }
 
@@ -78,7 +79,7 @@ export const suite = (
       const first = yield* claimOne("1", 0)
       yield* sweep(99)
       assert.lengthOf(yield* claim({ ...asked, now: 99 }), 0)
-      assert.strictEqual(yield* sweep(100), undefined)
+      assert.strictEqual((yield* sweep(100)).next, undefined)
       const second = yield* claimOne("1", 100)
       assert.isAbove(second.token, first.token)
       assert.deepStrictEqual(yield* settle([{ id: "1", token: first.token, input: { _tag: "succeed" } }], 101), [
@@ -86,6 +87,35 @@ export const suite = (
       ])
       assert.strictEqual((yield* stateOf("1"))?._tag, "running")
     })
+  )
+
+  has(
+    "has a task dead whose lease ran out as often in a row as is allowed, names it, and says why",
+    Effect.gen(function* () {
+      const { claim, get, offer, requeue, settle, sweep } = yield* TaskStore
+      const told = Effect.fnUntraced(function* (now: number) {
+        const { expired } = yield* sweep(now)
+        return expired.map(({ id, state, why }) => [id, state._tag, why])
+      })
+      const first = `its lease ran out, at last that of "r", which may have died of it`
+      const second = `its lease ran out 2 times in a row, at last that of "r", which may have died of it`
+      yield* offer([task("1"), task("2")], 0)
+      yield* claim({ ...asked, now: 0 })
+      assert.deepStrictEqual(yield* told(99), [])
+      assert.deepStrictEqual(yield* told(100), [
+        ["1", "ready", first],
+        ["2", "ready", first]
+      ])
+      const [, two] = yield* claim({ ...asked, now: 100 })
+      yield* settle([{ id: "2", token: two?.token ?? 0, input: { _tag: "handBack" } }], 150)
+      assert.deepStrictEqual(yield* told(200), [["1", "dead", second]])
+      yield* claimOne("2", 200)
+      assert.deepStrictEqual(yield* told(300), [["2", "ready", first]])
+      assert.deepStrictEqual(yield* requeue(["1"], 300), ["1"])
+      const [stored] = yield* get(["1"])
+      assert.deepStrictEqual(stored?.state, { _tag: "ready", attempt: 0, at: 300, lost: 0 })
+    }),
+    { lostLeases: 2 }
   )
 
   has(
@@ -243,7 +273,7 @@ export const suite = (
       const { cancel, get, offer, sweep } = yield* TaskStore
       yield* offer([task("1"), task("2")], 0)
       yield* cancel(["1"], 10)
-      assert.strictEqual(yield* sweep(10), 1010)
+      assert.strictEqual((yield* sweep(10)).next, 1010)
       yield* sweep(1009)
       assert.lengthOf(yield* get(["1"]), 1)
       yield* sweep(1010)
