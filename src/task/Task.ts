@@ -10,17 +10,18 @@
  *
  * @since 0.1.0
  */
-import type { Duration } from "effect"
-import { Clock, DateTime, Effect, Option, Schema } from "effect"
+import type { DateTime, Duration } from "effect"
+import { Clock, Effect, Schema } from "effect"
 import type { QueryError } from "../query/QueryError.ts"
 import type { Known } from "../query/RetryPolicy.ts"
 import * as RetryPolicy from "../query/RetryPolicy.ts"
-import { Impossible, TaskError, type TimedOut, Unfit } from "./TaskError.ts"
+import type { TaskError, TimedOut } from "./TaskError.ts"
 import type { Enqueued, TaskHandle } from "./TaskHandle.ts"
 import * as Handles from "./TaskHandle.ts"
+import * as TaskOffer from "./TaskOffer.ts"
 import type { Json, Offer, TaskId } from "./TaskStore.ts"
 import { TaskStore } from "./TaskStore.ts"
-import { checkedMillis, millisOf, saidAs } from "./TaskTime.ts"
+import { checkedMillis } from "./TaskTime.ts"
 
 export { list, requeue } from "./TaskList.ts"
 export { discard, retryIn, snooze } from "./TaskSignal.ts"
@@ -102,8 +103,10 @@ export const make = <P, A = void, E = never, const S extends Session = "connecti
 ): Task<P, A, E, S, G> => {
   const { priority = 0, queue = "default", retry = RetryPolicy.none, timeout = "5 minutes" } = options
   const timeoutMillis = checkedMillis(`timeout of task "${name}"`, timeout, 1)
-  if (!isPriority(priority)) {
-    throw new RangeError(`Expected \`priority\` of task "${name}" to be ${priorities}, got ${String(priority)}`)
+  if (!TaskOffer.isPriority(priority)) {
+    throw new RangeError(
+      `Expected \`priority\` of task "${name}" to be ${TaskOffer.priorities}, got ${String(priority)}`
+    )
   }
   // What is not said is what the types' defaults are.
   const success = (options.success ?? Schema.Void) as Schema.ConstraintCodec<A, unknown>
@@ -124,10 +127,6 @@ export const make = <P, A = void, E = never, const S extends Session = "connecti
     limitKey: options.limitKey
   }
 }
-
-/** What a column of a database has room for, and what keeps its precision beside a moment. */
-const isPriority = (priority: number): boolean => Number.isInteger(priority) && Math.abs(priority) <= 2 ** 31 - 1
-const priorities = "an integer of 32 bits"
 
 /**
  * When and how a task is to run, beside what the task itself says.
@@ -164,39 +163,11 @@ export const enqueueAll = Effect.fnUntraced(function* <P, A, E, S extends Sessio
 ): Effect.fn.Return<ReadonlyArray<Enqueued<A, E, G>>, TaskError, TaskStore> {
   const store = yield* TaskStore
   const now = yield* Clock.currentTimeMillis
-  const fault = (reason: TaskError["reason"]) => new TaskError({ task: task.name, reason })
-  const impossible = (message: string) => fault(new Impossible({ message }))
-  const { delay = 0, onDuplicate, priority = task.priority } = options
-  const delayMillis = millisOf(delay)
-  if (delayMillis === undefined) {
-    return yield* impossible(`\`delay\` is a duration from 0 that ends, got ${saidAs(delay)}`)
-  }
-  const from = Option.map(DateTime.make(options.at ?? now), DateTime.toEpochMillis)
-  if (Option.isNone(from)) return yield* impossible(`\`at\` is a moment, got ${String(options.at)}`)
-  if (!isPriority(priority)) return yield* impossible(`\`priority\` is ${priorities}, got ${priority}`)
-  const at = from.value + delayMillis
-  const encode = Schema.encodeEffect(task.payload)
+  const terms = yield* TaskOffer.terms(task, options, now)
   const offers: Array<Offer> = []
-  for (const payload of payloads) {
-    const encoded = yield* Effect.mapError(encode(payload), ({ message }) =>
-      fault(new Unfit({ what: "payload", message }))
-    )
-    offers.push({
-      id: nextId(now),
-      name: task.name,
-      queue: task.queue,
-      priority,
-      payload: encoded,
-      at,
-      uniqueKey: options.uniqueKey ?? task.uniqueKey?.(payload),
-      limitKey: task.limitKey?.(payload)
-    })
-  }
-  const ids = yield* store.offer(offers, now, { onDuplicate })
-  return ids.map((id, index) => ({
-    ...Handles.make(store, task, id, Clock.currentTimeMillis),
-    isNew: id === offers[index]?.id
-  }))
+  for (const payload of payloads) offers.push(yield* TaskOffer.make(task, payload, terms, options, now))
+  const ids = yield* store.offer(offers, now, { onDuplicate: options.onDuplicate })
+  return ids.map((id, index) => Handles.enqueued(store, task, id, id === offers[index]?.id))
 })
 
 /**
@@ -222,14 +193,4 @@ export const handle = <P, A, E, S extends Session, G>(
   task: Task<P, A, E, S, G>,
   id: TaskId
 ): Effect.Effect<TaskHandle<A, E, G>, never, TaskStore> =>
-  Effect.map(TaskStore, (store) => Handles.make(store, task, id, Clock.currentTimeMillis))
-
-const part = (value: number, length: number): string => value.toString(16).padStart(length, "0")
-
-let counted = 0
-
-/** Ids that were made in this process sort in their order; the random part keeps those of two apart. */
-const nextId = (now: number): TaskId => {
-  counted = (counted + 1) % 2 ** 24
-  return `${part(now, 12)}-${part(counted, 6)}-${crypto.randomUUID().slice(0, 13)}`
-}
+  Effect.map(TaskStore, (store) => Handles.make(store, task, id))

@@ -4,7 +4,6 @@
  * @internal
  */
 import type { TaskState } from "./TaskState.ts"
-import { isEnded } from "./TaskState.ts"
 import type { End, Json, Offer, Stored, TaskId } from "./TaskStore.ts"
 
 /**
@@ -62,15 +61,3 @@ export class Entry {
 
 /** @internal */
 export const uniqueNameOf = (name: string, key: string): string => JSON.stringify([name, key])
-
-/**
- * As what awaits it is told.
- *
- * @internal
- */
-export const endOf = (id: TaskId, entry: Entry | undefined): End => {
-  if (entry === undefined || !isEnded(entry.state))
-    return { id, state: "unknown", attempts: 0, result: undefined, why: undefined }
-  const { result, state, why } = entry
-  return { id, state: state._tag, attempts: state.attempt, result, why }
-}

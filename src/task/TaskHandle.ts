@@ -6,13 +6,12 @@
  * @since 0.1.0
  */
 import type { Exit } from "effect"
-import { Effect, Option, Schema, Stream } from "effect"
-import type { Task } from "./Task.ts"
-import * as Reasons from "./TaskError.ts"
-import { TaskError } from "./TaskError.ts"
+import { Clock, Effect, Option, Stream } from "effect"
+import * as TaskEnd from "./TaskEnd.ts"
+import { NotFound, TaskError } from "./TaskError.ts"
 import type { TaskState } from "./TaskState.ts"
 import { isEnded } from "./TaskState.ts"
-import type { Json, Stored, TaskId, TaskStore } from "./TaskStore.ts"
+import type { Json, TaskId, TaskStore } from "./TaskStore.ts"
 
 /**
  * A task that has been offered.
@@ -43,61 +42,13 @@ export interface Enqueued<out A, out E = never, out G = Json> extends TaskHandle
   readonly isNew: boolean
 }
 
-/** What a task's end is read by. */
-type Ending<A, E> = Pick<Task<unknown, A, E>, "name" | "success" | "error">
-
-const faultOf = (task: { readonly name: string }, reason: TaskError["reason"]): TaskError =>
-  new TaskError({ task: task.name, reason })
-
-/**
- * What the store has, by its schema.
- *
- * @internal
- */
-export const decoded = <T>(
-  task: { readonly name: string },
-  schema: Schema.ConstraintCodec<T, unknown>,
-  what: Reasons.Unfit["what"],
-  value: unknown
-): Effect.Effect<T, TaskError> =>
-  Effect.mapError(Schema.decodeUnknownEffect(schema)(value), ({ message }) =>
-    faultOf(task, new Reasons.Unfit({ what, message }))
-  )
-
-/**
- * How a task has ended.
- *
- * @internal
- */
-export const endOf = <A, E>(
-  task: Ending<A, E>,
-  { result, state, why = "" }: Stored
-): Effect.Effect<A, E | TaskError> => {
-  switch (state._tag) {
-    case "succeeded":
-      return decoded(task, task.success, "success", result)
-    case "failed":
-      // One that was discarded has no error of its own.
-      return result === undefined
-        ? Effect.fail(faultOf(task, new Reasons.Discarded({ why })))
-        : Effect.flatMap(decoded(task, task.error, "error", result), Effect.fail)
-    case "dead":
-      return Effect.fail(faultOf(task, new Reasons.Dead({ attempts: state.attempt, why })))
-    case "cancelled":
-      return Effect.fail(faultOf(task, new Reasons.Cancelled()))
-    default:
-      return Effect.die(new Error(`A task that is ${state._tag} has not ended`))
-  }
-}
-
 /** @internal */
 export const make = <A, E, G>(
   store: TaskStore["Service"],
-  task: Ending<A, E> & { readonly progress: Schema.ConstraintCodec<G, unknown> },
-  id: TaskId,
-  now: Effect.Effect<number>
+  task: TaskEnd.Watchable<A, E, G>,
+  id: TaskId
 ): TaskHandle<A, E, G> => {
-  const unknown = faultOf(task, new Reasons.NotFound({ id }))
+  const unknown = new TaskError({ task: task.name, reason: new NotFound({ id }) })
   const look = Effect.flatMap(store.get([id]), ([stored]) =>
     stored === undefined ? Effect.fail(unknown) : Effect.succeed(stored)
   )
@@ -109,16 +60,26 @@ export const make = <A, E, G>(
   return {
     id,
     await: Effect.exit(
-      Effect.flatMap(ended, (last) => (Option.isSome(last) ? endOf(task, last.value) : Effect.fail(unknown)))
+      Effect.flatMap(ended, (last) => TaskEnd.read(task, TaskEnd.of(id, Option.getOrUndefined(last))))
     ),
     status: Effect.map(look, ({ state }) => state),
-    cancel: Effect.flatMap(now, (at) => Effect.map(store.cancel([id], at), (ids) => ids.length > 0)),
+    cancel: Effect.flatMap(Clock.currentTimeMillis, (at) =>
+      Effect.map(store.cancel([id], at), (ids) => ids.length > 0)
+    ),
     progress: looks.pipe(
       Stream.takeUntil(({ state }) => isEnded(state)),
       Stream.map(({ progress }) => progress),
       Stream.filter((progress) => progress !== undefined),
       Stream.changes,
-      Stream.mapEffect((progress) => decoded(task, task.progress, "progress", progress))
+      Stream.mapEffect((progress) => TaskEnd.decoded(task, task.progress, "progress", progress))
     )
   }
 }
+
+/** @internal */
+export const enqueued = <A, E, G>(
+  store: TaskStore["Service"],
+  task: TaskEnd.Watchable<A, E, G>,
+  id: TaskId,
+  isNew: boolean
+): Enqueued<A, E, G> => ({ ...make(store, task, id), isNew })

@@ -6,8 +6,8 @@
 import type { Exit, Result } from "effect"
 import { Clock, Effect, Option, Schema } from "effect"
 import type { Session, Task } from "./Task.ts"
+import * as TaskEnd from "./TaskEnd.ts"
 import { Impossible, TaskError } from "./TaskError.ts"
-import { decoded, endOf } from "./TaskHandle.ts"
 import type { TaskState } from "./TaskState.ts"
 import { isEnded } from "./TaskState.ts"
 import type { Filter, Json, Stored, TaskId } from "./TaskStore.ts"
@@ -26,7 +26,10 @@ export interface Listed<out P = Json, out A = Json, out E = Json, out G = Json> 
   readonly state: TaskState
   /** When it was offered: milliseconds since the epoch. */
   readonly offeredAt: number
-  /** Fails where it does not agree with its schema (any more): such a task is dead as soon as it runs. */
+  /**
+   * Fails where it does not agree with its schema: such a task is dead as soon as it runs. Of one that awaits others it is
+   * how those have ended, and fails until they have.
+   */
   readonly payload: Result.Result<P, TaskError>
   /** The latest that its handler has reported. */
   readonly progress: Option.Option<G>
@@ -37,7 +40,7 @@ export interface Listed<out P = Json, out A = Json, out E = Json, out G = Json> 
 }
 
 /** What a task's parts are read by. */
-type Codecs<P, A, E, G> = Pick<Task<P, A, E, Session, G>, "name" | "payload" | "success" | "error" | "progress">
+type Codecs<P, A, E, G> = TaskEnd.Watchable<A, E, G> & Pick<Task<P, A>, "payload">
 
 /** As the store has them. */
 const plain = (name: string): Codecs<Json, Json, Json, Json> => ({
@@ -62,11 +65,11 @@ const listed = Effect.fnUntraced(function* <P, A, E, G>(
     state,
     offeredAt,
     why,
-    payload: yield* Effect.result(decoded(task, task.payload, "payload", stored.payload)),
+    payload: yield* Effect.result(TaskEnd.decoded(task, task.payload, "payload", TaskEnd.payloadOf(stored))),
     progress: hasReported
-      ? yield* Effect.option(decoded(task, task.progress, "progress", stored.progress))
+      ? yield* Effect.option(TaskEnd.decoded(task, task.progress, "progress", stored.progress))
       : Option.none(),
-    exit: isEnded(state) ? Option.some(yield* Effect.exit(endOf(task, stored))) : Option.none()
+    exit: isEnded(state) ? Option.some(yield* Effect.exit(TaskEnd.read(task, TaskEnd.of(id, stored)))) : Option.none()
   }
 })
 

@@ -9,7 +9,8 @@
 import { Result } from "effect"
 import { Heap } from "../internal/Heap.ts"
 import type { TaskChanges } from "./TaskChanges.ts"
-import { endOf, Entry, uniqueNameOf } from "./TaskEntry.ts"
+import * as TaskEnd from "./TaskEnd.ts"
+import { Entry, uniqueNameOf } from "./TaskEntry.ts"
 import { TaskJoins } from "./TaskJoins.ts"
 import { TaskQueues } from "./TaskQueues.ts"
 import type { Input, TaskState } from "./TaskState.ts"
@@ -281,7 +282,7 @@ export class TaskTable {
 
   /** All that it awaits has ended. */
   private join(entry: Entry, now: number): void {
-    entry.awaited = entry.offer.awaits?.map((id) => endOf(id, this.entries.get(id)))
+    entry.awaited = entry.offer.awaits?.map((id) => TaskEnd.of(id, this.entries.get(id)))
     this.step(entry, { _tag: "join" }, now)
     // At once, if it may: whoever settles the last of them is a runner that would otherwise sleep until its next lease.
     this.step(entry, { _tag: "due" }, now)

@@ -23,6 +23,7 @@ const settleAll = Effect.fnUntraced(function* (
 
 const endOf = (id: string, state: End["state"], attempts = 0, said?: string): End => ({
   id,
+  name: state === "unknown" ? undefined : "a",
   state,
   attempts,
   result: said === undefined ? undefined : `${id} ${said}`,

@@ -34,6 +34,9 @@ const commands = [
 const names = ["a", "b"] as const
 const queues = ["p", "q"] as const
 
+/** What is said of a task that is not there. */
+const unsaid = { name: undefined, result: undefined, why: undefined }
+
 class Model {
   readonly tasks = new Map<string, Known>()
   readonly agingMillis: number
@@ -76,9 +79,12 @@ class Model {
   }
 
   private endOf(id: string): End | undefined {
-    const { result, state, why } = this.tasks.get(id) ?? {}
-    if (state === undefined) return { id, state: "unknown", attempts: 0, result: undefined, why: undefined }
-    return isEnded(state) ? { id, state: state._tag, attempts: state.attempt, result, why } : undefined
+    const known = this.tasks.get(id)
+    if (known === undefined) return { id, state: "unknown", attempts: 0, ...unsaid }
+    const { offer, result, state, why } = known
+    return isEnded(state)
+      ? { id, name: offer.name, state: state._tag, attempts: state.attempt, result, why }
+      : undefined
   }
 
   living(name: string, key: string | undefined): Known | undefined {
