@@ -12,7 +12,7 @@
  *
  * @internal
  */
-import { Cause, Clock, Effect, Exit, Layer, Option, Schema } from "effect"
+import { Cause, Clock, Context, Effect, Exit, Layer, Option, Schema, Scope } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Query from "../query/Query.ts"
@@ -64,7 +64,7 @@ export const toLayer = <P, A, E, S extends Session, G, R>(
     const { number, task: stored } = attempt
     const report = (progress: G) =>
       Effect.matchEffect(Schema.encodeEffect(task.progress)(progress), {
-        onSuccess: attempt.report,
+        onSuccess: (json) => Effect.sync(() => attempt.report(json)),
         onFailure: ({ message }) =>
           Effect.logWarning(
             `Task "${task.name}" (${stored.id}) reports what does not agree with its schema: ${message}`
@@ -73,10 +73,14 @@ export const toLayer = <P, A, E, S extends Session, G, R>(
     // Whether there is a client is what the session says, which its type repeats.
     const running = { id: stored.id, attempt: number, report, sql } as Running<S, G>
     const { timeoutMillis: afterMillis } = task
-    return Effect.timeoutOrElse(
-      Effect.suspend(() => handler(payload, running)),
-      { duration: afterMillis, orElse: () => Effect.fail(new TimedOut({ afterMillis })) }
-    )
+    const begun = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      attempt.begins(now)
+      return handler(payload, running)
+    })
+    return Effect.timeoutOrElse(begun, {
+      duration: afterMillis,
+      orElse: () => Effect.fail(new TimedOut({ afterMillis }))
+    })
   }
   const once = (payload: P, attempt: Attempt): Effect.Effect<A, unknown, R | QueryPool> =>
     task.session === "none"
@@ -87,18 +91,20 @@ export const toLayer = <P, A, E, S extends Session, G, R>(
           (sql) => Effect.provideService(limited(payload, attempt, sql), SqlClient, sql),
           { mode: task.session === "transaction" ? "transaction" : "autocommit" }
         )
-  const layer = Layer.effectDiscard(
-    Effect.gen(function* () {
-      const { register } = yield* TaskRunner
-      const context = yield* Effect.context<R | QueryPool>()
-      const { name, queue, timeoutMillis } = task
-      yield* register({
-        name,
-        queue,
-        timeoutMillis,
-        attempt: (attempt) => Effect.provideContext(attempted(task, attempt, once), context)
-      })
-    })
+  const { name, queue, timeoutMillis } = task
+  const registered = Effect.gen(function* () {
+    const { register } = yield* TaskRunner
+    const context = yield* Effect.context<R | QueryPool>()
+    const attempt = (attempt: Attempt) => Effect.provideContext(attempted(task, attempt, once), context)
+    yield* register({ name, queue, timeoutMillis, attempt })
+    return Context.empty()
+  })
+  // As `Layer.effectDiscard`, which does not tell of the scope that it is built in.
+  const layer: Layer.Layer<never, never, TaskRunner | R | QueryPool> = Layer.fromBuild((memoMap, scope) =>
+    Effect.tap(
+      memoMap.getOrElseMemoize(layer, scope, (_, own) => Scope.provide(registered, own)),
+      () => Effect.flatMap(TaskRunner, ({ builtIn }) => builtIn(name, scope))
+    )
   )
   // Without a session no pool is asked for, and with one the handler's client is the session's.
   return layer as Layer.Layer<never, never, TaskRunner | Needs<R, S>>
@@ -134,12 +140,12 @@ const endingOf = <P, A, E>(
   attempt: Attempt,
   cause: Cause.Cause<unknown>
 ): Effect.Effect<Ending> => {
+  // Whatever else went wrong while it was being stopped.
+  if (attempt.isStopped() && Cause.hasInterrupts(cause)) return Effect.succeed({ input: { _tag: "handBack" } })
   if (Cause.hasDies(cause)) return Effect.succeed(gaveUp(Cause.pretty(cause)))
   const fail = cause.reasons.find(Cause.isFailReason)
-  if (fail === undefined) {
-    // One that interrupts itself would do so for ever, if it were handed back.
-    return Effect.succeed(attempt.isStopped() ? { input: { _tag: "handBack" } } : gaveUp("its handler was interrupted"))
-  }
+  // One that interrupts itself would do so for ever, if it were handed back.
+  if (fail === undefined) return Effect.succeed(gaveUp("its handler was interrupted"))
   const { error } = fail
   return Effect.flatMap(Clock.currentTimeMillis, (now) =>
     error instanceof Signal ? Effect.succeed(signalled(error, now)) : failed(task, attempt, error, now)
