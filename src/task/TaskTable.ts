@@ -10,9 +10,10 @@ import { Result } from "effect"
 import { Heap } from "../internal/Heap.ts"
 import type { TaskChanges } from "./TaskChanges.ts"
 import { TaskQueues } from "./TaskQueues.ts"
+import { TaskSeries } from "./TaskSeries.ts"
 import type { Input, TaskState } from "./TaskState.ts"
 import { isEnded, move, offered } from "./TaskState.ts"
-import type { Claim, ClaimRequest, Filter, Json, Offer, Settlement, Stored, TaskId } from "./TaskStore.ts"
+import type { Advance, Claim, ClaimRequest, Filter, Json, Offer, Settlement, Stored, TaskId } from "./TaskStore.ts"
 
 /** @internal */
 export interface Limits {
@@ -89,6 +90,7 @@ export class TaskTable {
   /** Of each name and key, the task that has not ended. */
   private readonly unique = new Map<string, Entry>()
   private readonly queues = new TaskQueues<Entry>()
+  private readonly series = new TaskSeries<Entry>()
   private readonly waiting = alarms()
   private readonly leases = alarms()
   /** Those that have ended, by queue and by how, the one that ended first first. */
@@ -122,6 +124,18 @@ export class TaskTable {
       this.changes.moved([offer.id])
     }
     return known.id
+  }
+
+  /** How far the schedule has come then. */
+  advance({ from, offers, overlap, schedule, to }: Advance, now: number): number | undefined {
+    const cursor = this.series.cursorOf(schedule)
+    if (cursor !== from) return cursor
+    const living = this.series.of(schedule)
+    this.series.move(schedule, to)
+    if (offers.length === 0 || (overlap === "skip" && living.length > 0)) return to
+    if (overlap === "replace") for (const { id } of living) this.cancel(id, now)
+    for (const one of offers) if (this.knownAs(one) === undefined) this.offer(one, now)
+    return to
   }
 
   claim(request: ClaimRequest): ReadonlyArray<Stored & { readonly token: number }> {
@@ -263,6 +277,7 @@ export class TaskTable {
     const version = ++entry.version
     this.changes.moved(entry.ids)
     if (isEnded(state)) return this.end(entry)
+    this.series.enter(entry)
     if (entry.uniqueName !== undefined) this.unique.set(entry.uniqueName, entry)
     switch (state._tag) {
       case "scheduled":
@@ -271,13 +286,19 @@ export class TaskTable {
       case "running":
         return this.leases.push({ entry, version, at: state.leaseUntil })
       case "ready":
-        this.queues.add(entry, state.at - entry.offer.priority * this.limits.agingMillis)
-        return this.changes.ready(entry.queue)
+        if (this.series.mayRun(entry)) this.queue(entry)
     }
+  }
+
+  private queue(entry: Entry): void {
+    this.queues.add(entry, entry.state.at - entry.offer.priority * this.limits.agingMillis)
+    this.changes.ready(entry.queue)
   }
 
   private end(entry: Entry): void {
     if (entry.uniqueName !== undefined) this.unique.delete(entry.uniqueName)
+    const next = this.series.leave(entry)
+    if (next?.state._tag === "ready") this.queue(next)
     const tasks = this.endedLike(entry)
     tasks.set(entry.id, entry)
     for (const first of tasks.values()) {

@@ -6,18 +6,21 @@ import { assert } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import type { Input, TaskState } from "../../src/task/TaskState.ts"
 import { isEnded, move, offered } from "../../src/task/TaskState.ts"
-import type { Claim, Offer, Settlement } from "../../src/task/TaskStore.ts"
+import type { Advance, Claim, Offer, Settlement } from "../../src/task/TaskStore.ts"
 import { TaskStore } from "../../src/task/TaskStore.ts"
 import { Dice } from "../chaos/Dice.ts"
 
 interface Known {
   readonly offer: Offer
   state: TaskState
+  /** Which one it was of those that were offered or queued again. */
+  turn: number
 }
 
 const commands = [
   "offer",
   "offer",
+  "advance",
   "claim",
   "claim",
   "settle",
@@ -29,10 +32,13 @@ const commands = [
 ] as const
 const names = ["a", "b"] as const
 const queues = ["p", "q"] as const
+const schedules = ["s", "t"] as const
 
 class Model {
   readonly tasks = new Map<string, Known>()
+  readonly cursors = new Map<string, number>()
   readonly agingMillis: number
+  private turns = 0
   /** Every token with which a task ended, to see that none does twice. */
   readonly endings = new Set<string>()
 
@@ -46,7 +52,38 @@ class Model {
     const next = move(known.state, input, now)
     if (Result.isFailure(next)) return false
     known.state = next.success
+    if (input._tag === "requeue") known.turn = this.turns++
     return true
+  }
+
+  /** The id under which it is known then. */
+  offer(offer: Offer, now: number): string {
+    const living = this.living(offer.name, offer.uniqueKey)
+    if (living !== undefined) return living.offer.id
+    this.tasks.set(offer.id, { offer, state: offered(now, offer.at), turn: this.turns++ })
+    return offer.id
+  }
+
+  advance({ from, offers, overlap, schedule, to }: Advance, now: number): number | undefined {
+    if (this.cursors.get(schedule) !== from) return this.cursors.get(schedule)
+    this.cursors.set(schedule, to)
+    const series = this.series(schedule)
+    if (offers.length === 0 || (overlap === "skip" && series.length > 0)) return to
+    if (overlap === "replace") for (const { offer } of series) this.step(offer.id, { _tag: "cancel" }, now)
+    for (const offer of offers) this.offer(offer, now)
+    return to
+  }
+
+  /** What has not ended of a schedule, the first first. */
+  series(schedule: string): ReadonlyArray<Known> {
+    return [...this.tasks.values()]
+      .filter(({ offer, state }) => offer.schedule === schedule && !isEnded(state))
+      .toSorted((x, y) => x.turn - y.turn)
+  }
+
+  mayRun(known: Known): boolean {
+    const { schedule } = known.offer
+    return schedule === undefined || this.series(schedule)[0] === known
   }
 
   living(name: string, key: string | undefined): Known | undefined {
@@ -64,6 +101,7 @@ class Model {
   claimable(queue: string, handled: ReadonlyArray<string>): ReadonlyArray<Known> {
     return [...this.tasks.values()]
       .filter(({ offer, state }) => state._tag === "ready" && offer.queue === queue && handled.includes(offer.name))
+      .filter((known) => this.mayRun(known))
       .toSorted((x, y) => this.rank(x) - this.rank(y) || (x.offer.id < y.offer.id ? -1 : 1))
   }
 
@@ -84,24 +122,35 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
   const anyClaims = (): ReadonlyArray<Claim> =>
     claims.length === 0 ? [] : [dice.pick(asPair(claims)), dice.pick(asPair(claims))].slice(0, dice.between(1, 2))
 
-  const offerSome = Effect.fnUntraced(function* () {
-    const offers = Array.from({ length: dice.between(1, 3) }, (_, index): Offer => ({
-      id: `${String(now).padStart(6, "0")}-${dice.between(0, 999)}-${index}-${model.tasks.size}`,
+  const someOffers = (schedule?: string): ReadonlyArray<Offer> =>
+    Array.from({ length: dice.between(1, 3) }, (_, index) => ({
+      id: `${String(now).padStart(6, "0")}-${dice.between(0, 999)}-${index}${schedule ?? ""}-${model.tasks.size}`,
       name: dice.pick(names),
       queue: dice.pick(queues),
       priority: dice.between(-2, 2),
       payload: { n: now },
       at: now + (dice.chance(0.4) ? dice.between(1, 30) : 0),
       uniqueKey: dice.chance(0.3) ? dice.pick(["k", "l"]) : undefined,
-      limitKey: dice.chance(0.3) ? dice.pick(["x", "y"]) : undefined
+      limitKey: dice.chance(0.3) ? dice.pick(["x", "y"]) : undefined,
+      schedule
     }))
-    const expected = offers.map((offer) => {
-      const living = model.living(offer.name, offer.uniqueKey)
-      if (living !== undefined) return living.offer.id
-      model.tasks.set(offer.id, { offer, state: offered(now, offer.at) })
-      return offer.id
-    })
+
+  const offerSome = Effect.fnUntraced(function* () {
+    const offers = someOffers()
+    const expected = offers.map((offer) => model.offer(offer, now))
     assert.deepStrictEqual(yield* store.offer(offers, now), expected, told)
+  })
+
+  const advanceSome = Effect.fnUntraced(function* () {
+    const advances = schedules.slice(0, dice.between(1, 2)).map((schedule): Advance => ({
+      schedule,
+      from: dice.chance(0.8) ? model.cursors.get(schedule) : dice.pick([undefined, now - 1]),
+      to: now,
+      offers: dice.chance(0.8) ? someOffers(schedule) : [],
+      overlap: dice.pick(["skip", "queue", "queue", "replace"])
+    }))
+    const expected = advances.map((advance) => model.advance(advance, now))
+    assert.deepStrictEqual(yield* store.advance(advances, now), expected, told)
   })
 
   const claimSome = Effect.fnUntraced(function* () {
@@ -206,6 +255,7 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
     const command = dice.pick(commands)
     told = `seed ${seed}, step ${step}, ${command}`
     if (command === "offer") yield* offerSome()
+    else if (command === "advance") yield* advanceSome()
     else if (command === "claim") yield* claimSome()
     else if (command === "settle") yield* settleSome()
     else if (command === "renew") yield* renewSome()
