@@ -35,6 +35,12 @@ const next = (schedule: string, id: string, overlap: Overlap): Advance => ({
   overlap
 })
 
+const between = (from: number | undefined, to: number): Advance => ({
+  ...next("s", `${from}-${to}`, "queue"),
+  from,
+  to
+})
+
 const claimOne = Effect.fnUntraced(function* (id: string, now: number) {
   const { claim } = yield* TaskStore
   const claimed = yield* claim({ ...asked, now })
@@ -230,15 +236,10 @@ export const suite = (
     "moves a schedule on and offers what is due for one who knows how far it was, and for nobody else",
     Effect.gen(function* () {
       const { advance, list } = yield* TaskStore
-      const from = (cursor: number | undefined, to: number) => ({
-        ...next("s", `${cursor}-${to}`, "queue"),
-        from: cursor,
-        to
-      })
-      assert.deepStrictEqual(yield* advance([{ ...from(undefined, 5), offers: [] }], 5), [5])
-      assert.deepStrictEqual(yield* advance([from(undefined, 6)], 6), [5])
-      assert.deepStrictEqual(yield* advance([from(4, 6), from(5, 7), from(5, 8)], 8), [5, 7, 7])
-      assert.deepStrictEqual(yield* advance([{ ...from(undefined, 9), schedule: "t" }], 9), [9])
+      assert.deepStrictEqual(yield* advance([{ ...between(undefined, 5), offers: [] }], 5), [5])
+      assert.deepStrictEqual(yield* advance([between(undefined, 6)], 6), [5])
+      assert.deepStrictEqual(yield* advance([between(4, 6), between(5, 7), between(5, 8)], 8), [5, 7, 7])
+      assert.deepStrictEqual(yield* advance([{ ...between(undefined, 9), schedule: "t" }], 9), [9])
       assert.deepStrictEqual(ids(yield* list({})), ["5-7", "undefined-9"])
     })
   )
