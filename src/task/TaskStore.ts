@@ -16,6 +16,9 @@
  * - **A schedule's tasks one after the other**, in the order of their offers: one is claimed once those before it have ended.
  *   `advance` offers what is due of a schedule and notes how far the schedule has come, both or neither, and only for one
  *   who knew how far it was: of many processes with the same schedule one offers each occurrence.
+ * - **Joins.** A task may await others (`awaits`). It is due once all of them have ended, however they did, and gets how
+ *   they had at that moment. That is decided once: one that is queued again later does not bring it about anew. What is
+ *   awaited is not forgotten before; being kept, and its time, count from then.
  * - **No lost wake-up.** `watch` gives a first, empty change once it watches: who looks then, and again at each change,
  *   misses nothing.
  *
@@ -23,6 +26,7 @@
  * contract. Moments are milliseconds since the epoch, and come from the caller.
  *
  * ```text
+ *   offer ─► [awaiting] ─ the last of those that it awaits has ended ─► [scheduled|ready]
  *   offer ─► [scheduled|ready] ─claim(token)─► [running] ─settle(token)─► [ended|retrying|scheduled|ready]
  *                     ▲                            │
  *                     └────── sweep: due, expired ─┘
@@ -41,7 +45,7 @@
  */
 import { Context, type Effect, type Stream } from "effect"
 import type { TaskError } from "./TaskError.ts"
-import type { TaskState } from "./TaskState.ts"
+import type { Ended, TaskState } from "./TaskState.ts"
 
 /**
  * Names a task in its store.
@@ -79,6 +83,11 @@ export interface Offer {
   readonly uniqueKey?: string | undefined
   /** Of tasks with the same key only so many run at once as the runner allows. */
   readonly limitKey?: string | undefined
+  /**
+   * It is not due before all of these have ended: tasks that the store knows, or that stand before it in the same
+   * `offer`. One that the store does not know counts as ended.
+   */
+  readonly awaits?: ReadonlyArray<TaskId> | undefined
   /** The schedule that it is an occurrence of: its tasks run one after the other, in the order of their offers. */
   readonly schedule?: string | undefined
 }
@@ -112,6 +121,21 @@ export interface Advance {
 }
 
 /**
+ * How a task had ended when nothing was left to wait for.
+ *
+ * @since 0.1.0
+ */
+export interface End {
+  readonly id: TaskId
+  /** `unknown` where the store knew no such task. */
+  readonly state: Ended["_tag"] | "unknown"
+  /** How many attempts there were. */
+  readonly attempts: number
+  /** As that of `Stored`; null where it had none. */
+  readonly result: Json
+}
+
+/**
  * A task as the store knows it.
  *
  * @since 0.1.0
@@ -123,6 +147,8 @@ export interface Stored extends Offer {
   readonly result?: Json | undefined
   /** The latest that its handler has reported. */
   readonly progress?: Json | undefined
+  /** How those that it `awaits` had ended, in that order: from then on, until it has succeeded itself. */
+  readonly awaited?: ReadonlyArray<End> | undefined
 }
 
 /**
@@ -208,7 +234,8 @@ export class TaskStore extends Context.Service<
   {
     /**
      * Hands tasks over. Gives for each the id under which it is known: its own, or that of the task with its `uniqueKey`
-     * that has not ended. A task whose id is known already is left as it is.
+     * that has not ended. A task whose id is known already is left as it is. One that awaits a task of the same call
+     * which is known by another id awaits that one.
      */
     readonly offer: (offers: ReadonlyArray<Offer>, now: number) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
     /**
@@ -240,7 +267,8 @@ export class TaskStore extends Context.Service<
     readonly cancel: (ids: ReadonlyArray<TaskId>, now: number) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
     /**
      * Queues once more what was cancelled, failed or is dead; gives the ids for which that was so. One with a
-     * `uniqueKey` is left as it is while another with that key has not ended.
+     * `uniqueKey` is left as it is while another with that key has not ended, and one that was cancelled before those
+     * that it awaits had ended for good.
      */
     readonly requeue: (ids: ReadonlyArray<TaskId>, now: number) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
     /** What is known of these; nothing of those that are unknown. */

@@ -1,10 +1,12 @@
 /** What every store of tasks has to keep. */
 import { assert, it } from "@effect/vitest"
 import type { Duration } from "effect"
-import { Effect, Fiber, Latch, type Layer, Queue, Stream } from "effect"
-import type { Advance, Change, Offer, Overlap } from "../../src/task/TaskStore.ts"
+import { Effect, Fiber, Latch, type Layer, Stream } from "effect"
 import { TaskStore } from "../../src/task/TaskStore.ts"
+import { joins } from "./TaskStoreJoins.ts"
+import { asked, claimOne, ids, stateOf, task, watching } from "./TaskStoreProbes.ts"
 import { agree } from "./TaskStoreModel.ts"
+import { schedules } from "./TaskStoreSchedules.ts"
 
 interface Options {
   readonly retention?: Duration.Input
@@ -12,56 +14,8 @@ interface Options {
   readonly aging?: Duration.Input
 }
 
-const task = (id: string, more?: Partial<Offer>): Offer => ({
-  id,
-  name: "a",
-  queue: "q",
-  priority: 0,
-  payload: null,
-  at: 0,
-  ...more
-})
-
-const asked = { runner: "r", queues: [{ queue: "q", limit: 100 }], names: ["a"], leaseMillis: 100 }
-
-const ids = (stored: ReadonlyArray<{ readonly id: string }>): ReadonlyArray<string> => stored.map(({ id }) => id)
-
-/** An occurrence of a schedule. Its id says how far the schedule is then: one further than before. */
-const next = (schedule: string, id: string, overlap: Overlap): Advance => ({
-  schedule,
-  from: Number(id) > 1 ? Number(id) - 1 : undefined,
-  to: Number(id),
-  offers: [task(id, { schedule })],
-  overlap
-})
-
-const between = (from: number | undefined, to: number): Advance => ({
-  ...next("s", `${from}-${to}`, "queue"),
-  from,
-  to
-})
-
-const claimOne = Effect.fnUntraced(function* (id: string, now: number) {
-  const { claim } = yield* TaskStore
-  const claimed = yield* claim({ ...asked, now })
-  return claimed.find((one) => one.id === id) ?? (yield* Effect.die(new Error(`${id} was not to be claimed`)))
-})
-
-const stateOf = Effect.fnUntraced(function* (id: string) {
-  const { get } = yield* TaskStore
-  return (yield* get([id]))[0]?.state
-})
-
-/** Changes as they come, from the first, empty one on. */
-const watching = Effect.fnUntraced(function* (which?: ReadonlyArray<string>, gate?: Latch.Latch) {
-  const { watch } = yield* TaskStore
-  const changes = yield* Queue.unbounded<Change>()
-  const take = (change: Change) => Effect.andThen(Queue.offer(changes, change), gate?.await ?? Effect.void)
-  yield* Effect.forkScoped(Stream.runForEach(watch(which), take))
-  const next = Queue.take(changes)
-  assert.deepStrictEqual(yield* next, { ids: [], cancelled: [], ready: [] })
-  return { next, none: Effect.map(Effect.andThen(Effect.yieldNow, Queue.size(changes)), (size) => size === 0) }
-})
+/** A test of a store that keeps as much as the options say. */
+export type Has = (promise: string, test: Effect.Effect<void, unknown, TaskStore>, options?: Options) => void
 
 /** To be called where the tests of a store are described. */
 export const suite = (
@@ -79,8 +33,7 @@ export const suite = (
     300_000
   )
 
-  const has = (promise: string, test: Effect.Effect<void, unknown, TaskStore>, options?: Options) =>
-    it.effect(promise, () => Effect.provide(test, make(options)))
+  const has: Has = (promise, test, options) => it.effect(promise, () => Effect.provide(test, make(options)))
 
   has(
     "gives a task back as it was offered",
@@ -96,9 +49,9 @@ export const suite = (
       })
       assert.deepStrictEqual(yield* offer([offered], 10), ["1"])
       const [stored] = yield* get(["1", "2"])
-      const { offeredAt, progress, result, state, ...rest } = stored ?? (yield* Effect.die("it is not there"))
+      const { awaited, offeredAt, progress, result, state, ...rest } = stored ?? (yield* Effect.die("it is not there"))
       assert.deepStrictEqual(rest, offered)
-      assert.deepStrictEqual([offeredAt, progress, result], [10, undefined, undefined])
+      assert.deepStrictEqual([offeredAt, progress, result, awaited], [10, undefined, undefined, undefined])
       assert.deepStrictEqual(state, { _tag: "scheduled", attempt: 0, at: 50 })
     })
   )
@@ -233,77 +186,6 @@ export const suite = (
   )
 
   has(
-    "moves a schedule on and offers what is due for one who knows how far it was, and for nobody else",
-    Effect.gen(function* () {
-      const { advance, list } = yield* TaskStore
-      assert.deepStrictEqual(yield* advance([{ ...between(undefined, 5), offers: [] }], 5), [5])
-      assert.deepStrictEqual(yield* advance([between(undefined, 6)], 6), [5])
-      assert.deepStrictEqual(yield* advance([between(4, 6), between(5, 7), between(5, 8)], 8), [5, 7, 7])
-      assert.deepStrictEqual(yield* advance([{ ...between(undefined, 9), schedule: "t" }], 9), [9])
-      assert.deepStrictEqual(ids(yield* list({})), ["5-7", "undefined-9"])
-    })
-  )
-
-  has(
-    "leaves an occurrence out while another one of its schedule has not ended, where that is wanted",
-    Effect.gen(function* () {
-      const { advance, list, offer, settle } = yield* TaskStore
-      yield* offer([task("0", { schedule: "t" })], 0)
-      assert.deepStrictEqual(yield* advance([next("s", "1", "skip")], 0), [1])
-      const { token } = yield* claimOne("1", 0)
-      assert.deepStrictEqual(yield* advance([next("s", "2", "skip")], 2), [2])
-      yield* settle([{ id: "1", token, input: { _tag: "retry", at: 9 } }], 2)
-      assert.deepStrictEqual(yield* advance([next("s", "3", "skip")], 3), [3])
-      assert.deepStrictEqual(ids(yield* list({})), ["0", "1"])
-      yield* settle([{ id: "1", token: (yield* claimOne("1", 9)).token, input: { _tag: "giveUp" } }], 9)
-      yield* advance([next("s", "4", "skip")], 10)
-      assert.deepStrictEqual(ids(yield* list({ states: ["ready"] })), ["4"])
-    })
-  )
-
-  has(
-    "cancels what a schedule has offered before, where that is wanted",
-    Effect.scoped(
-      Effect.gen(function* () {
-        const { advance, list } = yield* TaskStore
-        yield* advance([next("s", "1", "queue")], 0)
-        yield* advance([next("s", "2", "queue")], 0)
-        yield* claimOne("1", 0)
-        const { next: change } = yield* watching()
-        yield* advance([next("s", "3", "replace")], 1)
-        assert.deepStrictEqual((yield* change).cancelled, ["1"])
-        assert.deepStrictEqual(ids(yield* list({ states: ["cancelled"] })), ["1", "2"])
-        yield* claimOne("3", 1)
-      })
-    )
-  )
-
-  has(
-    "hands out the tasks of a schedule one after the other, and tells when the next one's turn has come",
-    Effect.scoped(
-      Effect.gen(function* () {
-        const { advance, cancel, claim, requeue, settle } = yield* TaskStore
-        const claimed = (now: number) => Effect.map(claim({ ...asked, now }), ids)
-        const three = ["3", "2", "1"].flatMap((id) => next("s", id, "skip").offers)
-        yield* advance([{ ...next("s", "1", "skip"), offers: three }], 0)
-        const { next: change } = yield* watching()
-        const { token } = yield* claimOne("3", 0)
-        assert.deepStrictEqual(yield* change, { ids: ["3"], cancelled: [], ready: [] })
-        assert.deepStrictEqual(yield* claimed(0), [])
-        yield* settle([{ id: "3", token, input: { _tag: "snooze", at: 5 } }], 1)
-        assert.deepStrictEqual((yield* change).ready, [])
-        assert.deepStrictEqual(yield* claimed(1), [])
-        yield* cancel(["3"], 2)
-        assert.deepStrictEqual((yield* change).ready, ["q"])
-        yield* requeue(["3"], 2)
-        assert.deepStrictEqual(yield* claimed(9), ["2"])
-        yield* cancel(["1", "2"], 10)
-        assert.deepStrictEqual(yield* claimed(10), ["3"])
-      })
-    )
-  )
-
-  has(
     "takes no more than asked for in all, from the queues in their order",
     Effect.gen(function* () {
       const { claim, offer } = yield* TaskStore
@@ -348,6 +230,9 @@ export const suite = (
     }),
     { retained: 3 }
   )
+
+  joins(has)
+  schedules(has)
 
   has(
     "lists by state, queue and name, in pages",
