@@ -144,15 +144,15 @@ export const withJitter = (table: Omit<Timetable, "jitterMillis">, jitter: Durat
     return refuse("whole milliseconds from 0")
   }
   if (jitterMillis === 0) return { ...table, jitterMillis }
+  let shortest = Infinity
   for (let moment = table.next(aDay), count = 0; count < 100; count++) {
     const following = table.next(moment)
-    if (following - moment <= jitterMillis) {
-      const shortest = Duration.format(Duration.millis(following - moment))
-      refuse(`shorter than the ${shortest} between two of its occurrences`)
-    }
+    shortest = Math.min(shortest, following - moment)
     moment = following
   }
-  return { ...table, jitterMillis }
+  return jitterMillis < shortest
+    ? { ...table, jitterMillis }
+    : refuse(`shorter than the ${Duration.format(Duration.millis(shortest))} between two of its occurrences`)
 }
 
 /** When the occurrence of a moment is due. */
