@@ -142,7 +142,8 @@ export class ScriptedSession implements Connection, Unit {
 
   readonly execute: Connection["execute"] = (sql, params) => this.run(sql, params)
 
-  readonly executeRaw: Connection["executeRaw"] = (sql, params) => Effect.map(this.run(sql, params), (rows) => ({ rows }))
+  readonly executeRaw: Connection["executeRaw"] = (sql, params) =>
+    Effect.map(this.run(sql, params), (rows) => ({ rows }))
 
   readonly executeValues: Connection["executeValues"] = (sql, params) =>
     Effect.map(this.run(sql, params), (rows) => rows.map((row) => Object.values(row)))

@@ -138,7 +138,7 @@ let pools = 0
  * @since 0.1.0
  */
 export const make = Effect.fnUntraced(function* (
-  script: Script,
+  script: Script = {},
   options: Options = {}
 ): Effect.fn.Return<TestQueryPool["Service"]> {
   const slots = new Slots(most("maxConnections", options.maxConnections ?? 10, 1))
@@ -220,7 +220,10 @@ export const make = Effect.fnUntraced(function* (
       Effect.acquireRelease(
         Effect.andThen(
           Effect.suspend(() => slot(restore, undefined)),
-          Effect.onError(Effect.map(restore(connect(query)), () => begin(query)), () => Effect.sync(() => slots.give()))
+          Effect.onError(
+            Effect.map(restore(connect(query)), () => begin(query)),
+            () => Effect.sync(() => slots.give())
+          )
         ),
         (session) =>
           Effect.andThen(
