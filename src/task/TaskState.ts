@@ -3,6 +3,8 @@
  *
  *     from        input      to
  *     ----------  ---------  ----------
+ *     awaiting    join       scheduled
+ *     awaiting    cancel     cancelled
  *     scheduled   due        ready
  *     scheduled   cancel     cancelled
  *     ready       claim      running
@@ -23,7 +25,10 @@
  *     cancelled   requeue    ready
  *     dead        requeue    ready
  *
- *     offer ──► scheduled ──due──► ready ──claim──► running ──┬─ succeed ────────► succeeded
+ *     offer ──► awaiting
+ *      │            │ join
+ *      │            ▼
+ *      ├──────► scheduled ──due──► ready ──claim──► running ──┬─ succeed ────────► succeeded
  *      │             ▲               ▲                 │      ├─ fail, discard ──► failed ─┐
  *      └─────────────┼───────────────┤                 │      ├─ cancel ─────────► cancelled ─┤ requeue
  *                    └────snooze─────┼─────────────────┤      └─ giveUp ─────────► dead ─────┘   │
@@ -37,12 +42,26 @@
  * - `attempt` counts what was begun and is over or under way. A task that asked to be left for later (`snooze`) or was
  *   handed back has not used one.
  * - A lease that has run out (`expire`) has used its attempt: whoever held it may have died of the task.
+ * - What awaits other tasks is told once that all of them have ended (`join`), and never waits for them again.
  * - Each task ends once. What has ended is ended for good, unless a person has it queued again (`requeue`), which counts
  *   its attempts from 0 and makes it a task that has not ended.
  *
  * @since 0.1.0
  */
 import { Result } from "effect"
+
+/**
+ * Waits for other tasks to end.
+ *
+ * @since 0.1.0
+ */
+export interface Awaiting {
+  readonly _tag: "awaiting"
+  /** 0. */
+  readonly attempt: number
+  /** From when on it may run, once they have: milliseconds since the epoch, as all moments here. */
+  readonly at: number
+}
 
 /**
  * Waits for its time.
@@ -53,7 +72,7 @@ export interface Scheduled {
   readonly _tag: "scheduled"
   /** How many attempts there were. */
   readonly attempt: number
-  /** From when on it may run: milliseconds since the epoch, as all moments here. */
+  /** From when on it may run. */
   readonly at: number
 }
 
@@ -111,11 +130,12 @@ export interface Ended {
 }
 
 /** @since 0.1.0 */
-export type TaskState = Scheduled | Ready | Running | Retrying | Ended
+export type TaskState = Awaiting | Scheduled | Ready | Running | Retrying | Ended
 
 /**
  * What can happen to a task.
  *
+ * - `join`: the tasks that it awaits have ended
  * - `due`: its time has come
  * - `claim`: a runner takes it
  * - `renew`: its runner goes on with it
@@ -132,7 +152,7 @@ export type TaskState = Scheduled | Ready | Running | Retrying | Ended
  * @since 0.1.0
  */
 export type Input =
-  | { readonly _tag: "due" }
+  | { readonly _tag: "join" | "due" }
   | { readonly _tag: "claim"; readonly token: number; readonly runner: string; readonly leaseUntil: number }
   | { readonly _tag: "renew"; readonly token: number; readonly leaseUntil: number }
   | { readonly _tag: "succeed" | "fail" | "discard" | "giveUp" | "handBack"; readonly token: number }
@@ -173,12 +193,21 @@ export const offered = (now: number, at: number = now): Scheduled | Ready =>
   at > now ? { _tag: "scheduled", attempt: 0, at } : { _tag: "ready", attempt: 0, at: now }
 
 /**
+ * The state of a task that is offered with others to await.
+ *
+ * @since 0.1.0
+ */
+export const awaiting = (now: number, at: number = now): Awaiting => ({ _tag: "awaiting", attempt: 0, at })
+
+/**
  * The state after an input at a moment, or why it changes nothing.
  *
  * @since 0.1.0
  */
 export const move = (state: TaskState, input: Input, now: number): Result.Result<TaskState, Refusal> => {
   switch (state._tag) {
+    case "awaiting":
+      return moveAwaiting(state, input, now)
     case "scheduled":
     case "retrying":
       return moveWaiting(state, input, now)
@@ -191,6 +220,13 @@ export const move = (state: TaskState, input: Input, now: number): Result.Result
         ? Result.succeed({ _tag: "ready", attempt: 0, at: now })
         : Result.fail(illegal)
   }
+}
+
+const moveAwaiting = (state: Awaiting, input: Input, now: number): Result.Result<TaskState, Refusal> => {
+  if (input._tag === "cancel") return Result.succeed(ended("cancelled", state, now))
+  if (input._tag !== "join") return Result.fail(illegal)
+  // It has waited for a runner since now, and not since it was offered: others would have to let it pass.
+  return Result.succeed({ _tag: "scheduled", attempt: state.attempt, at: Math.max(state.at, now) })
 }
 
 const moveWaiting = (state: Scheduled | Retrying, input: Input, now: number): Result.Result<TaskState, Refusal> => {

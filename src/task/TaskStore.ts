@@ -13,6 +13,9 @@
  *   Jackson, "Some problems in queueing with dynamic priorities", 1960. Since all age alike, an order once made stays.)
  * - **Bounded.** What has ended is kept for `retentionMillis`, and of each queue no more than `retained` that succeeded
  *   and as many that did not: what went well does not push out what a person may want to queue again.
+ * - **Joins.** A task may await others (`awaits`). It is due once all of them have ended, however they did, and gets how
+ *   they had at that moment. That is decided once: one that is queued again later does not bring it about anew. What is
+ *   awaited is not forgotten before; being kept, and its time, count from then.
  * - **No lost wake-up.** `watch` gives a first, empty change once it watches: who looks then, and again at each change,
  *   misses nothing.
  *
@@ -20,6 +23,7 @@
  * contract. Moments are milliseconds since the epoch, and come from the caller.
  *
  * ```text
+ *   offer ─► [awaiting] ─ the last of those that it awaits has ended ─► [scheduled|ready]
  *   offer ─► [scheduled|ready] ─claim(token)─► [running] ─settle(token)─► [ended|retrying|scheduled|ready]
  *                     ▲                            │
  *                     └────── sweep: due, expired ─┘
@@ -37,7 +41,7 @@
  */
 import { Context, type Effect, type Stream } from "effect"
 import type { TaskError } from "./TaskError.ts"
-import type { TaskState } from "./TaskState.ts"
+import type { Ended, TaskState } from "./TaskState.ts"
 
 /**
  * Names a task in its store.
@@ -75,6 +79,26 @@ export interface Offer {
   readonly uniqueKey?: string | undefined
   /** Of tasks with the same key only so many run at once as the runner allows. */
   readonly limitKey?: string | undefined
+  /**
+   * It is not due before all of these have ended: tasks that the store knows, or that stand before it in the same
+   * `offer`. One that the store does not know counts as ended.
+   */
+  readonly awaits?: ReadonlyArray<TaskId> | undefined
+}
+
+/**
+ * How a task had ended when nothing was left to wait for.
+ *
+ * @since 0.1.0
+ */
+export interface End {
+  readonly id: TaskId
+  /** `unknown` where the store knew no such task. */
+  readonly state: Ended["_tag"] | "unknown"
+  /** How many attempts there were. */
+  readonly attempts: number
+  /** As that of `Stored`; null where it had none. */
+  readonly result: Json
 }
 
 /**
@@ -89,6 +113,8 @@ export interface Stored extends Offer {
   readonly result?: Json | undefined
   /** The latest that its handler has reported. */
   readonly progress?: Json | undefined
+  /** How those that it `awaits` had ended, in that order: from then on, until it has succeeded itself. */
+  readonly awaited?: ReadonlyArray<End> | undefined
 }
 
 /**
@@ -174,7 +200,8 @@ export class TaskStore extends Context.Service<
   {
     /**
      * Hands tasks over. Gives for each the id under which it is known: its own, or that of the task with its `uniqueKey`
-     * that has not ended. A task whose id is known already is left as it is.
+     * that has not ended. A task whose id is known already is left as it is. One that awaits a task of the same call
+     * which is known by another id awaits that one.
      */
     readonly offer: (offers: ReadonlyArray<Offer>, now: number) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
     /** Takes tasks that are due, in order within each queue, never more than asked for. */
@@ -198,7 +225,8 @@ export class TaskStore extends Context.Service<
     readonly cancel: (ids: ReadonlyArray<TaskId>, now: number) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
     /**
      * Queues once more what was cancelled, failed or is dead; gives the ids for which that was so. One with a
-     * `uniqueKey` is left as it is while another with that key has not ended.
+     * `uniqueKey` is left as it is while another with that key has not ended, and one that was cancelled before those
+     * that it awaits had ended for good.
      */
     readonly requeue: (ids: ReadonlyArray<TaskId>, now: number) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
     /** What is known of these; nothing of those that are unknown. */

@@ -11,7 +11,7 @@
 import { Context, Duration, Effect, Layer, Option } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import { TaskChanges } from "./TaskChanges.ts"
-import type { Offer, Stored } from "./TaskStore.ts"
+import type { Offer, Stored, TaskId } from "./TaskStore.ts"
 import { TaskStore } from "./TaskStore.ts"
 import { TaskTable } from "./TaskTable.ts"
 
@@ -60,14 +60,12 @@ export const layerMemory = (options: Options = {}): Layer.Layer<TaskStore> => {
     const offer = (offers: ReadonlyArray<Offer>, now: number) =>
       Effect.withFiber<ReadonlyArray<string>>(({ context }) => {
         const sql = transactionOf(context)
-        if (sql === undefined) return changing(() => offers.map((one) => table.offer(one, now)))
-        const isNew = offers.map((one) => table.knownAs(one) === undefined)
-        const insert = changing(() => {
-          for (const [index, one] of offers.entries()) if (isNew[index] === true) table.offer(one, now)
-        })
+        if (sql === undefined) return changing(() => offerAll(table, offers, now))
+        const known = new Map(offers.map((one) => [one.id, table.knownAs(one)]))
+        const insert = changing(() => offerAll(table, offers, now, known))
         return Effect.as(
           sql.afterCommit(insert),
-          offers.map((one) => table.knownAs(one) ?? one.id)
+          offers.map(({ id }) => known.get(id) ?? id)
         )
       })
 
@@ -100,4 +98,20 @@ export const layerMemory = (options: Options = {}): Layer.Layer<TaskStore> => {
 const transactionOf = (context: Context.Context<never>): SqlClient | undefined => {
   const sql = Option.getOrUndefined(Context.getOption(context, SqlClient))
   return sql !== undefined && Option.isSome(Context.getOption(context, sql.transactionService)) ? sql : undefined
+}
+
+/** Those that are `known` stay with the task whose id was given for them. */
+const offerAll = (
+  table: TaskTable,
+  offers: ReadonlyArray<Offer>,
+  now: number,
+  known?: ReadonlyMap<TaskId, TaskId | undefined>
+): ReadonlyArray<TaskId> => {
+  const ids = new Map<TaskId, TaskId>()
+  return offers.map((offer) => {
+    const awaits = offer.awaits?.map((id) => ids.get(id) ?? id)
+    const id = known?.get(offer.id) ?? table.offer(awaits === undefined ? offer : { ...offer, awaits }, now)
+    ids.set(offer.id, id)
+    return id
+  })
 }

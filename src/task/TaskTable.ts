@@ -9,10 +9,11 @@
 import { Result } from "effect"
 import { Heap } from "../internal/Heap.ts"
 import type { TaskChanges } from "./TaskChanges.ts"
+import { TaskJoins } from "./TaskJoins.ts"
 import { TaskQueues } from "./TaskQueues.ts"
 import type { Input, TaskState } from "./TaskState.ts"
-import { isEnded, move, offered } from "./TaskState.ts"
-import type { Claim, ClaimRequest, Filter, Json, Offer, Settlement, Stored, TaskId } from "./TaskStore.ts"
+import { awaiting, isEnded, move, offered } from "./TaskState.ts"
+import type { Claim, ClaimRequest, End, Filter, Json, Offer, Settlement, Stored, TaskId } from "./TaskStore.ts"
 
 /** @internal */
 export interface Limits {
@@ -28,6 +29,9 @@ class Entry {
   state: TaskState
   result: Json | undefined
   progress: Json | undefined
+  awaited: ReadonlyArray<End> | undefined
+  /** From when on its time is counted, once it has ended: since then, or since nobody awaits it any more. */
+  keptSince = 0
   version = 0
   /** All ids under which it is known. */
   readonly ids: Array<TaskId>
@@ -61,8 +65,8 @@ class Entry {
   }
 
   stored(): Stored {
-    const { offer, offeredAt, progress, result, state } = this
-    return { ...offer, state, offeredAt, result, progress }
+    const { awaited, offer, offeredAt, progress, result, state } = this
+    return { ...offer, state, offeredAt, result, progress, awaited }
   }
 }
 
@@ -91,6 +95,7 @@ export class TaskTable {
   private readonly queues = new TaskQueues<Entry>()
   private readonly waiting = alarms()
   private readonly leases = alarms()
+  private readonly joins = new TaskJoins<Entry>()
   /** Those that have ended, by queue and by how, the one that ended first first. */
   private readonly ended = new Map<string, Map<TaskId, Entry>>()
   private token = 0
@@ -110,9 +115,12 @@ export class TaskTable {
   offer(offer: Offer, now: number): TaskId {
     const known = this.entries.get(this.knownAs(offer) ?? "")
     if (known === undefined) {
-      const entry = new Entry(offer, now, offered(now, offer.at))
+      const { at, awaits } = offer
+      const entry = new Entry(offer, now, awaits === undefined ? offered(now, at) : awaiting(now, at))
       this.entries.set(offer.id, entry)
-      this.enter(entry, entry.state)
+      this.enter(entry, entry.state, now)
+      const members = new Set(awaits?.flatMap((id) => this.entries.get(id) ?? []))
+      if (awaits !== undefined && !this.joins.add(entry, members, ({ state }) => isEnded(state))) this.join(entry, now)
       return offer.id
     }
     if (!this.entries.has(offer.id)) {
@@ -170,6 +178,8 @@ export class TaskTable {
     const entry = this.entries.get(id)
     if (entry === undefined) return false
     if (entry.uniqueName !== undefined && this.unique.has(entry.uniqueName)) return false
+    // Those that it awaits may have been forgotten since: it would run without their ends.
+    if (entry.offer.awaits !== undefined && entry.awaited === undefined) return false
     return this.step(entry, { _tag: "requeue" }, now)
   }
 
@@ -211,7 +221,7 @@ export class TaskTable {
   /** Forgets what ended too long ago. Gives when the next one will have. */
   private forget(tasks: Map<TaskId, Entry>, now: number): number | undefined {
     for (const entry of tasks.values()) {
-      const until = entry.state.at + this.limits.retentionMillis
+      const until = entry.keptSince + this.limits.retentionMillis
       if (until > now) return until
       this.drop(tasks, entry)
     }
@@ -249,20 +259,22 @@ export class TaskTable {
     }
     if (input._tag === "requeue") {
       this.endedLike(entry).delete(entry.id)
+      this.joins.revived(entry)
       entry.progress = undefined
     }
     entry.result = isEnded(next.success) ? result : undefined
-    this.enter(entry, next.success)
+    this.enter(entry, next.success, now)
+    if (from._tag === "awaiting") this.release(entry, now)
     if (from._tag === "running" && input._tag === "cancel") this.changes.moved(entry.ids, true)
     return true
   }
 
   /** Gives a task its state, and the place that it has by it. */
-  private enter(entry: Entry, state: TaskState): void {
+  private enter(entry: Entry, state: TaskState, now: number): void {
     entry.state = state
     const version = ++entry.version
     this.changes.moved(entry.ids)
-    if (isEnded(state)) return this.end(entry)
+    if (isEnded(state)) return this.end(entry, now)
     if (entry.uniqueName !== undefined) this.unique.set(entry.uniqueName, entry)
     switch (state._tag) {
       case "scheduled":
@@ -276,8 +288,30 @@ export class TaskTable {
     }
   }
 
-  private end(entry: Entry): void {
+  private end(entry: Entry, now: number): void {
     if (entry.uniqueName !== undefined) this.unique.delete(entry.uniqueName)
+    // Nobody can have it run again.
+    if (entry.state._tag === "succeeded") entry.awaited = undefined
+    if (!this.joins.isAwaited(entry)) this.keep(entry, now)
+    for (const task of this.joins.ended(entry)) this.join(task, now)
+  }
+
+  /** All that it awaits has ended. */
+  private join(entry: Entry, now: number): void {
+    entry.awaited = entry.offer.awaits?.map((id) => endOf(id, this.entries.get(id)))
+    this.step(entry, { _tag: "join" }, now)
+    // At once, if it may: whoever settles the last of them is a runner that would otherwise sleep until its next lease.
+    this.step(entry, { _tag: "due" }, now)
+  }
+
+  /** Lets go of those that it has awaited. */
+  private release(entry: Entry, now: number): void {
+    for (const member of this.joins.leave(entry)) if (isEnded(member.state)) this.keep(member, now)
+  }
+
+  /** Keeps one that has ended for as long as there is room and time for it. */
+  private keep(entry: Entry, now: number): void {
+    entry.keptSince = now
     const tasks = this.endedLike(entry)
     tasks.set(entry.id, entry)
     for (const first of tasks.values()) {
@@ -292,4 +326,12 @@ export class TaskTable {
     if (tasks === undefined) this.ended.set(key, (tasks = new Map()))
     return tasks
   }
+}
+
+/** As what awaits it is told. */
+const endOf = (id: TaskId, entry: Entry | undefined): End => {
+  const { result = null, state } = entry ?? {}
+  return state === undefined || !isEnded(state)
+    ? { id, state: "unknown", attempts: 0, result: null }
+    : { id, state: state._tag, attempts: state.attempt, result }
 }

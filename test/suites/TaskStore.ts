@@ -1,9 +1,10 @@
 /** What every store of tasks has to keep. */
 import { assert, it } from "@effect/vitest"
 import type { Duration } from "effect"
-import { Effect, Fiber, Latch, type Layer, Queue, Stream } from "effect"
-import type { Change, Offer } from "../../src/task/TaskStore.ts"
+import { Effect, Fiber, Latch, type Layer, Stream } from "effect"
 import { TaskStore } from "../../src/task/TaskStore.ts"
+import { joins } from "./TaskStoreJoins.ts"
+import { asked, claimOne, ids, stateOf, task, watching } from "./TaskStoreProbes.ts"
 import { agree } from "./TaskStoreModel.ts"
 
 interface Options {
@@ -12,41 +13,8 @@ interface Options {
   readonly aging?: Duration.Input
 }
 
-const task = (id: string, more?: Partial<Offer>): Offer => ({
-  id,
-  name: "a",
-  queue: "q",
-  priority: 0,
-  payload: null,
-  at: 0,
-  ...more
-})
-
-const asked = { runner: "r", queues: [{ queue: "q", limit: 100 }], names: ["a"], leaseMillis: 100 }
-
-const ids = (stored: ReadonlyArray<{ readonly id: string }>): ReadonlyArray<string> => stored.map(({ id }) => id)
-
-const claimOne = Effect.fnUntraced(function* (id: string, now: number) {
-  const { claim } = yield* TaskStore
-  const claimed = yield* claim({ ...asked, now })
-  return claimed.find((one) => one.id === id) ?? (yield* Effect.die(new Error(`${id} was not to be claimed`)))
-})
-
-const stateOf = Effect.fnUntraced(function* (id: string) {
-  const { get } = yield* TaskStore
-  return (yield* get([id]))[0]?.state
-})
-
-/** Changes as they come, from the first, empty one on. */
-const watching = Effect.fnUntraced(function* (which?: ReadonlyArray<string>, gate?: Latch.Latch) {
-  const { watch } = yield* TaskStore
-  const changes = yield* Queue.unbounded<Change>()
-  const take = (change: Change) => Effect.andThen(Queue.offer(changes, change), gate?.await ?? Effect.void)
-  yield* Effect.forkScoped(Stream.runForEach(watch(which), take))
-  const next = Queue.take(changes)
-  assert.deepStrictEqual(yield* next, { ids: [], cancelled: [], ready: [] })
-  return { next, none: Effect.map(Effect.andThen(Effect.yieldNow, Queue.size(changes)), (size) => size === 0) }
-})
+/** A test of a store that keeps as much as the options say. */
+export type Has = (promise: string, test: Effect.Effect<void, unknown, TaskStore>, options?: Options) => void
 
 /** To be called where the tests of a store are described. */
 export const suite = (
@@ -64,8 +32,7 @@ export const suite = (
     300_000
   )
 
-  const has = (promise: string, test: Effect.Effect<void, unknown, TaskStore>, options?: Options) =>
-    it.effect(promise, () => Effect.provide(test, make(options)))
+  const has: Has = (promise, test, options) => it.effect(promise, () => Effect.provide(test, make(options)))
 
   has(
     "gives a task back as it was offered",
@@ -80,9 +47,9 @@ export const suite = (
       })
       assert.deepStrictEqual(yield* offer([offered], 10), ["1"])
       const [stored] = yield* get(["1", "2"])
-      const { offeredAt, progress, result, state, ...rest } = stored ?? (yield* Effect.die("it is not there"))
+      const { awaited, offeredAt, progress, result, state, ...rest } = stored ?? (yield* Effect.die("it is not there"))
       assert.deepStrictEqual(rest, offered)
-      assert.deepStrictEqual([offeredAt, progress, result], [10, undefined, undefined])
+      assert.deepStrictEqual([offeredAt, progress, result, awaited], [10, undefined, undefined, undefined])
       assert.deepStrictEqual(state, { _tag: "scheduled", attempt: 0, at: 50 })
     })
   )
@@ -261,6 +228,8 @@ export const suite = (
     }),
     { retained: 3 }
   )
+
+  joins(has)
 
   has(
     "lists by state, queue and name, in pages",

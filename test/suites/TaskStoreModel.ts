@@ -5,14 +5,17 @@
 import { assert } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import type { Input, TaskState } from "../../src/task/TaskState.ts"
-import { isEnded, move, offered } from "../../src/task/TaskState.ts"
-import type { Claim, Offer, Settlement } from "../../src/task/TaskStore.ts"
+import { awaiting, isEnded, move, offered } from "../../src/task/TaskState.ts"
+import type { Claim, End, Json, Offer, Settlement } from "../../src/task/TaskStore.ts"
 import { TaskStore } from "../../src/task/TaskStore.ts"
 import { Dice } from "../chaos/Dice.ts"
 
 interface Known {
   readonly offer: Offer
   state: TaskState
+  result?: Json | undefined
+  /** How those that it awaits had ended, once they all had. */
+  awaited?: ReadonlyArray<End> | undefined
 }
 
 const commands = [
@@ -40,13 +43,40 @@ class Model {
     this.agingMillis = agingMillis
   }
 
-  step(id: string, input: Input, now: number): boolean {
+  offer(offer: Offer, now: number): void {
+    const { at, awaits, id } = offer
+    this.tasks.set(id, { offer, state: awaits === undefined ? offered(now, at) : awaiting(now, at) })
+    this.join(now)
+  }
+
+  step(id: string, input: Input, now: number, result?: Json): boolean {
     const known = this.tasks.get(id)
     if (known === undefined) return false
     const next = move(known.state, input, now)
     if (Result.isFailure(next)) return false
     known.state = next.success
+    if (input._tag !== "renew") known.result = isEnded(known.state) ? result : undefined
+    if (known.state._tag === "succeeded") known.awaited = undefined
+    this.join(now)
     return true
+  }
+
+  /** Whatever awaits only what has ended goes on. */
+  private join(now: number): void {
+    for (const [id, known] of this.tasks) {
+      if (known.state._tag !== "awaiting") continue
+      const ends = (known.offer.awaits ?? []).map((member) => this.endOf(member))
+      if (ends.includes(undefined)) continue
+      known.awaited = ends.filter((end) => end !== undefined)
+      this.step(id, { _tag: "join" }, now)
+      this.step(id, { _tag: "due" }, now)
+    }
+  }
+
+  private endOf(id: string): End | undefined {
+    const { result = null, state } = this.tasks.get(id) ?? {}
+    if (state === undefined) return { id, state: "unknown", attempts: 0, result: null }
+    return isEnded(state) ? { id, state: state._tag, attempts: state.attempt, result } : undefined
   }
 
   living(name: string, key: string | undefined): Known | undefined {
@@ -85,7 +115,25 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
     claims.length === 0 ? [] : [dice.pick(asPair(claims)), dice.pick(asPair(claims))].slice(0, dice.between(1, 2))
 
   const offerSome = Effect.fnUntraced(function* () {
-    const offers = Array.from({ length: dice.between(1, 3) }, (_, index): Offer => ({
+    const before = [...model.tasks.keys()]
+    const offers: Array<Offer> = []
+    for (let index = dice.between(0, 2); index >= 0; index--) offers.push(anyOffer(index, before, offers))
+    const given = new Map<string, string>()
+    const expected = offers.map((offer) => {
+      const living = model.living(offer.name, offer.uniqueKey)
+      const awaits = offer.awaits?.map((id) => given.get(id) ?? id)
+      if (living === undefined) model.offer(awaits === undefined ? offer : { ...offer, awaits }, now)
+      const id = living?.offer.id ?? offer.id
+      given.set(offer.id, id)
+      return id
+    })
+    assert.deepStrictEqual(yield* store.offer(offers, now), expected, told)
+  })
+
+  /** May await some that there are, some before it, and one that there is not. */
+  const anyOffer = (index: number, before: ReadonlyArray<string>, siblings: ReadonlyArray<Offer>): Offer => {
+    const recent = [...before.slice(-4), ...siblings.map(({ id }) => id), "none"]
+    return {
       id: `${String(now).padStart(6, "0")}-${dice.between(0, 999)}-${index}-${model.tasks.size}`,
       name: dice.pick(names),
       queue: dice.pick(queues),
@@ -93,16 +141,10 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
       payload: { n: now },
       at: now + (dice.chance(0.4) ? dice.between(1, 30) : 0),
       uniqueKey: dice.chance(0.3) ? dice.pick(["k", "l"]) : undefined,
-      limitKey: dice.chance(0.3) ? dice.pick(["x", "y"]) : undefined
-    }))
-    const expected = offers.map((offer) => {
-      const living = model.living(offer.name, offer.uniqueKey)
-      if (living !== undefined) return living.offer.id
-      model.tasks.set(offer.id, { offer, state: offered(now, offer.at) })
-      return offer.id
-    })
-    assert.deepStrictEqual(yield* store.offer(offers, now), expected, told)
-  })
+      limitKey: dice.chance(0.3) ? dice.pick(["x", "y"]) : undefined,
+      awaits: dice.chance(0.3) ? recent.filter(() => dice.chance(0.5)) : undefined
+    }
+  }
 
   const claimSome = Effect.fnUntraced(function* () {
     model.makeDue(now)
@@ -129,7 +171,8 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
       expected,
       told
     )
-    for (const { id, token } of claimed) {
+    for (const { awaited, id, token } of claimed) {
+      assert.deepStrictEqual(awaited, model.tasks.get(id)?.awaited, `${told}: what ${id} has awaited`)
       const before = claims.filter((claim) => claim.id === id)
       assert.isTrue(
         before.every((claim) => claim.token < token),
@@ -152,9 +195,11 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
         { _tag: "retry", at: later },
         { _tag: "snooze", at: later }
       ])
-      return { ...claim, input }
+      return { ...claim, input, result: dice.between(0, 99) }
     })
-    const stale = settlements.filter(({ id, input, token }) => !model.step(id, { ...input, token }, now))
+    const stale = settlements.filter(
+      ({ id, input, result, token }) => !model.step(id, { ...input, token }, now, result)
+    )
     for (const settlement of settlements) {
       const state = model.tasks.get(settlement.id)?.state
       if (stale.includes(settlement) || state === undefined || !isEnded(state)) continue
@@ -182,6 +227,7 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
       if (known === undefined) return false
       const { name, uniqueKey } = known.offer
       if (input === "requeue" && model.living(name, uniqueKey) !== undefined) return false
+      if (input === "requeue" && known.offer.awaits !== undefined && known.awaited === undefined) return false
       return model.step(id, { _tag: input }, now)
     })
     assert.deepStrictEqual(yield* input === "cancel" ? store.cancel(ids, now) : store.requeue(ids, now), expected, told)

@@ -11,6 +11,7 @@ type Input = TaskState.Input
 const now = 1000
 
 const states: { readonly [T in Tag]: State } = {
+  awaiting: { _tag: "awaiting", attempt: 0, at: now },
   scheduled: { _tag: "scheduled", attempt: 2, at: now },
   ready: { _tag: "ready", attempt: 2, at: 900 },
   running: { _tag: "running", attempt: 3, at: 900, token: 7, runner: "r", leaseUntil: now },
@@ -22,6 +23,7 @@ const states: { readonly [T in Tag]: State } = {
 }
 
 const inputs: { readonly [T in Input["_tag"]]: Input } = {
+  join: { _tag: "join" },
   due: { _tag: "due" },
   claim: { _tag: "claim", token: 8, runner: "s", leaseUntil: 2000 },
   renew: { _tag: "renew", token: 7, leaseUntil: 3000 },
@@ -67,7 +69,7 @@ describe("the states of a task", () => {
         return []
       })
     )
-    assert.strictEqual(table.length, 19)
+    assert.strictEqual(table.length, 21)
     assert.deepStrictEqual(moves.toSorted(), table.toSorted())
   })
 
@@ -84,6 +86,12 @@ describe("the states of a task", () => {
     assert.deepStrictEqual(TaskState.offered(now, now), { _tag: "ready", attempt: 0, at: now })
     assert.deepStrictEqual(TaskState.offered(now, now - 5), { _tag: "ready", attempt: 0, at: now })
     assert.deepStrictEqual(TaskState.offered(now), { _tag: "ready", attempt: 0, at: now })
+  })
+
+  it("wait for their time from the moment at which those that they awaited have ended", () => {
+    assert.deepStrictEqual(TaskState.awaiting(now), states.awaiting)
+    assert.deepStrictEqual(moved(states.awaiting, inputs.join, now - 5), { _tag: "scheduled", attempt: 0, at: now })
+    assert.deepStrictEqual(moved(states.awaiting, inputs.join, now + 5), { _tag: "scheduled", attempt: 0, at: now + 5 })
   })
 
   it.each(["scheduled", "retrying"] as const)("stay as they are while %s and not due", (tag) => {
@@ -132,7 +140,7 @@ describe("the states of a task", () => {
   it("keep these promises in any order of inputs", () => {
     for (let seed = 0; seed < 500; seed++) {
       const dice = new Dice(seed)
-      let state: State = TaskState.offered(0, dice.between(0, 3))
+      let state: State = dice.chance(0.2) ? TaskState.awaiting(0) : TaskState.offered(0, dice.between(0, 3))
       let token = 0
       let time = 0
       for (let step = 0; step < 40; step++) {
