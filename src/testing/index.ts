@@ -4,4 +4,6 @@
  *
  * @since 0.1.0
  */
+export * as Faults from "./Faults.ts"
 export * as TestQueryPool from "./TestQueryPool.ts"
+export * as TestTime from "./TestTime.ts"
