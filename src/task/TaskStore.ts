@@ -93,6 +93,8 @@ export interface Offer {
  */
 export interface End {
   readonly id: TaskId
+  /** Its task's name, where the store knew it. */
+  readonly name?: string | undefined
   /** `unknown` where the store knew no such task. */
   readonly state: Ended["_tag"] | "unknown"
   /** How many attempts there were. */

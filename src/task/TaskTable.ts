@@ -9,6 +9,7 @@
 import { Result } from "effect"
 import { Heap } from "../internal/Heap.ts"
 import type { TaskChanges } from "./TaskChanges.ts"
+import * as TaskEnd from "./TaskEnd.ts"
 import { TaskJoins } from "./TaskJoins.ts"
 import { TaskQueues } from "./TaskQueues.ts"
 import type { Input, TaskState } from "./TaskState.ts"
@@ -298,7 +299,7 @@ export class TaskTable {
 
   /** All that it awaits has ended. */
   private join(entry: Entry, now: number): void {
-    entry.awaited = entry.offer.awaits?.map((id) => endOf(id, this.entries.get(id)))
+    entry.awaited = entry.offer.awaits?.map((id) => TaskEnd.of(id, this.entries.get(id)))
     this.step(entry, { _tag: "join" }, now)
     // At once, if it may: whoever settles the last of them is a runner that would otherwise sleep until its next lease.
     this.step(entry, { _tag: "due" }, now)
@@ -326,12 +327,4 @@ export class TaskTable {
     if (tasks === undefined) this.ended.set(key, (tasks = new Map()))
     return tasks
   }
-}
-
-/** As what awaits it is told. */
-const endOf = (id: TaskId, entry: Entry | undefined): End => {
-  const { result = null, state } = entry ?? {}
-  return state === undefined || !isEnded(state)
-    ? { id, state: "unknown", attempts: 0, result: null }
-    : { id, state: state._tag, attempts: state.attempt, result }
 }

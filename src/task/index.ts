@@ -5,6 +5,7 @@
  */
 export * as Task from "./Task.ts"
 export * as TaskError from "./TaskError.ts"
+export * as TaskGroup from "./TaskGroup.ts"
 export * as TaskHandle from "./TaskHandle.ts"
 export * as TaskRunner from "./TaskRunner.ts"
 export * as TaskState from "./TaskState.ts"

@@ -74,9 +74,10 @@ class Model {
   }
 
   private endOf(id: string): End | undefined {
-    const { result = null, state } = this.tasks.get(id) ?? {}
-    if (state === undefined) return { id, state: "unknown", attempts: 0, result: null }
-    return isEnded(state) ? { id, state: state._tag, attempts: state.attempt, result } : undefined
+    const known = this.tasks.get(id)
+    if (known === undefined) return { id, state: "unknown", attempts: 0, result: null }
+    const { offer, result = null, state } = known
+    return isEnded(state) ? { id, name: offer.name, state: state._tag, attempts: state.attempt, result } : undefined
   }
 
   living(name: string, key: string | undefined): Known | undefined {
