@@ -2,7 +2,7 @@ import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
-import * as Statement from "effect/sql/Statement"
+import type * as Statement from "effect/sql/Statement"
 import { TestQueryPool } from "querypool/testing"
 
 const statements: ReadonlyArray<(sql: SqlClient) => Statement.Statement<unknown>> = [

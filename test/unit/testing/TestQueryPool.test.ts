@@ -22,8 +22,13 @@ const sends = (name: string, texts: ReadonlyArray<string>, options?: Query.Optio
     options
   )
 
+const rows = (name: string) =>
+  Query.stream({ name, schema: Schema.Struct({ n: Schema.Finite }), statement: (sql) => sql`select n` })
+
 const again = (times: number) =>
   RetryPolicy.make({ on: ["Deadlock", "ConnectionLost", "Rejected"], schedule: Schedule.recurs(times) })
+
+const made = (options: TestQueryPool.Options) => Effect.runPromise(Effect.exit(TestQueryPool.make({}, options)))
 
 const defectOf = (exit: Exit.Exit<unknown, unknown>): string => {
   const die = Exit.isFailure(exit) ? exit.cause.reasons.find(Cause.isDieReason) : undefined
@@ -75,8 +80,6 @@ describe("a scripted pool", () => {
         rows: [{ n: 1 }, { n: 2 }, { n: 3 }],
         breaks: Stream.concat(Stream.make({ n: 1 }, { n: 2 }), Stream.fail(lost))
       })
-      const rows = (name: string) =>
-        Query.stream({ name, schema: Schema.Struct({ n: Schema.Finite }), statement: (sql) => sql`select n` })
       const collected = yield* provide(Stream.runCollect(rows("rows")))
       assert.deepStrictEqual(collected, [{ n: 1 }, { n: 2 }, { n: 3 }])
       const seen: Array<number> = []
@@ -172,7 +175,6 @@ describe("a scripted pool", () => {
   )
 
   it("refuses bounds that cannot be", async () => {
-    const made = (options: TestQueryPool.Options) => Effect.runPromise(Effect.exit(TestQueryPool.make({}, options)))
     assert.include(defectOf(await made({ maxConnections: 0 })), "Expected `maxConnections` to be an integer from 1")
     assert.include(defectOf(await made({ queueLimit: -1 })), "Expected `queueLimit` to be an integer from 0")
   })
