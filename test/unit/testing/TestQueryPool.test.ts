@@ -28,7 +28,7 @@ const rows = (name: string) =>
 const again = (times: number) =>
   RetryPolicy.make({ on: ["Deadlock", "ConnectionLost", "Rejected"], schedule: Schedule.recurs(times) })
 
-const made = (options: TestQueryPool.Options) => Effect.runPromise(Effect.exit(TestQueryPool.make({}, options)))
+const made = (options: TestQueryPool.Options) => Effect.runPromiseExit(TestQueryPool.make({}, options))
 
 const defectOf = (exit: Exit.Exit<unknown, unknown>): string => {
   const die = Exit.isFailure(exit) ? exit.cause.reasons.find(Cause.isDieReason) : undefined
