@@ -132,7 +132,8 @@ class CsvEncoder implements Encoder {
     this.marker = Buffer.from(options.null)
     for (const each of [this.delimiter, ...Buffer.from('"\n\r')]) this.special[each] = 1
     for (const each of [...endOfData, ...byteOrderMark, ...this.marker]) this.suspect[each] = 1
-    if (options.guardFormulas) for (const each of [...formulaBytes, wideByte]) this.formula[each] = this.suspect[each] = 1
+    if (options.guardFormulas)
+      for (const each of [...formulaBytes, wideByte]) this.formula[each] = this.suspect[each] = 1
     const arePlain = options.null === "" && !plainCharacters.test(options.delimiter)
     this.plain = Uint8Array.from(columns, (column) => Number(arePlain && isPlain(column)))
     this.guarded = Uint8Array.from(columns, (column) => Number(!isPlain(column)))
