@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import { Predicate } from "effect"
 import { QueryError } from "../query/QueryError.ts"
 import { SinkError } from "../sink/SinkError.ts"
 import type { SqlPlace } from "./SqlPlace.ts"
@@ -32,6 +33,17 @@ export const messageOf = (error: unknown): string => {
   const { reason } = error
   const state = "sqlState" in reason && reason.sqlState !== undefined ? ` (${reason.sqlState})` : ""
   return `${reason.message}${state}`
+}
+
+/**
+ * Its kind: the reason of what can go wrong, and `Defect` for a fault of the program.
+ *
+ * @internal
+ */
+export const reasonOf = (error: unknown): string => {
+  if (error instanceof QueryError || error instanceof SinkError) return error.reason._tag
+  // Said by a run that goes on with another one.
+  return Predicate.isTagged(error, "MayBeApplied") ? error._tag : "Defect"
 }
 
 /**
@@ -74,9 +86,8 @@ export const failureDocument = (finished: Finished) => {
   const { error } = finished.report
   const reason = error instanceof QueryError ? error.reason : undefined
   const place = placeOf(finished)
-  const ofFile = error instanceof SinkError ? error.reason : undefined
   return {
-    reason: reason?._tag ?? ofFile?._tag ?? "Defect",
+    reason: reasonOf(error),
     sqlState: (reason !== undefined && "sqlState" in reason ? reason.sqlState : undefined) ?? null,
     message: reason?.message ?? messageOf(error),
     outcome: outcomeOf(finished),
