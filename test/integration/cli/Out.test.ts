@@ -97,7 +97,9 @@ layer(Pg.layer("Out"), { excludeTestServices: true })("a run with --out", (it) =
           const { code, stderr } = yield* run("-- name: a\nselect 1 as n", ["--out", out, "--format", format])
           assert.strictEqual(code, 0, stderr)
         }
-        assert.deepStrictEqual(filesIn(out), ["a.json", "a.ndjson", "a.parquet"])
+        yield* run("-- name: a\nselect 1 as n, 'x' as t, null as nothing", ["--out", out, "--delimiter", "\\t"])
+        assert.strictEqual(readFileSync(join(out, "a.csv"), "utf8"), "n\tt\tnothing\n1\tx\t\n")
+        assert.deepStrictEqual(filesIn(out), ["a.csv", "a.json", "a.ndjson", "a.parquet"])
         assert.strictEqual(readFileSync(join(out, "a.ndjson"), "utf8"), '{"n":1}\n')
         assert.deepStrictEqual(JSON.parse(readFileSync(join(out, "a.json"), "utf8")), [{ n: 1 }])
         assert.strictEqual(readFileSync(join(out, "a.parquet")).subarray(0, 4).toString(), "PAR1")
