@@ -47,12 +47,14 @@ export const reasonOf = (error: unknown): string => {
 }
 
 /**
- * What the library advises, in the words of the command line where these are others.
+ * What the library advises, in the words of the command line where these are others. Of a query's last attempt its text
+ * says more.
  *
  * @internal
  */
-export const hintOf = (error: QueryError): string | undefined => {
+export const hintOf = (error: QueryError, finished?: Finished): string | undefined => {
   const { hint, reason } = error
+  if (reason._tag === "Rejected" && finished !== undefined) return hint ?? hintOfParameter(reason.sqlState, finished)
   if (reason._tag === "TimedOut") {
     return reason.limit === "deadline"
       ? "raise --deadline"
@@ -64,6 +66,24 @@ export const hintOf = (error: QueryError): string | undefined => {
   }
   return hint
 }
+
+/** Where the server points to a parameter, of which it knows no more than a number. */
+const hintOfParameter = (sqlState: string | undefined, finished: Finished): string | undefined => {
+  const { query, statement } = finished.result
+  const place = placeOf(finished)
+  if (statement?.bound === undefined || place === undefined) return undefined
+  const [parameter] = /^:\w+/.exec(query.source.text.slice(place.offset, place.offset + 100)) ?? []
+  if (parameter === undefined) return undefined
+  if (sqlState === syntaxError) {
+    return `${parameter} is a value, which can stand where an expression can: ${parameter}::date, and not date ${parameter}`
+  }
+  return sqlState === ambiguousParameter
+    ? `${parameter} has one type in all of the statement: cast it where it is to have another, as in ${parameter}::text`
+    : undefined
+}
+
+const syntaxError = "42601"
+const ambiguousParameter = "42P08"
 
 /**
  * What is kept on the server of a query that failed. What a defect leaves behind is not known.

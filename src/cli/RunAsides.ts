@@ -90,7 +90,7 @@ const sayFailure = (output: Output, finished: Finished): void => {
     }
     const detail = "detail" in reason ? reason.detail : undefined
     if (detail !== undefined) console.error(`  detail: ${toLine(detail)}`)
-    const hint = hintOf(report.error)
+    const hint = hintOf(report.error, finished)
     if (hint !== undefined) console.error(`  hint: ${toLine(hint)}`)
   }
   const outcome = whatIsLeft(finished)

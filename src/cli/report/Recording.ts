@@ -41,12 +41,12 @@ export const sourceOf = (query: FileQuery): ReturnType<About["sourceOf"]> => ({
   tags: query.settings.tags ?? {}
 })
 
-const failureOf = (error: unknown): ReportDocument.Failure => {
+const failureOf = (error: unknown, finished?: Finished): ReportDocument.Failure => {
   if (!(error instanceof QueryError)) {
     return { reason: reasonOf(error), message: messageOf(error), outcome: "unknown" }
   }
   const { outcome, reason } = error
-  const hint = hintOf(error)
+  const hint = hintOf(error, finished)
   return {
     reason: reason._tag,
     ...("sqlState" in reason && reason.sqlState !== undefined ? { sqlState: reason.sqlState } : {}),
@@ -60,7 +60,7 @@ const failureOf = (error: unknown): ReportDocument.Failure => {
 /** With the place, and what is left on the server, which only its last attempt tells. */
 const placedFailureOf = (finished: Finished): ReportDocument.Failure => {
   const { error } = finished.report
-  const failure = { ...failureOf(error), outcome: outcomeOf(finished) }
+  const failure = { ...failureOf(error, finished), outcome: outcomeOf(finished) }
   const place = placeOf(finished)
   if (place === undefined) return failure
   const { column, line } = place
