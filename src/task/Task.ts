@@ -14,9 +14,10 @@ import { Clock, Duration, Effect, Schema } from "effect"
 import type { QueryError } from "../query/QueryError.ts"
 import type { Known } from "../query/RetryPolicy.ts"
 import * as RetryPolicy from "../query/RetryPolicy.ts"
-import { Impossible, TaskError, type TimedOut, Unfit } from "./TaskError.ts"
+import type { TaskError, TimedOut } from "./TaskError.ts"
 import type { TaskHandle } from "./TaskHandle.ts"
 import * as Handles from "./TaskHandle.ts"
+import * as TaskOffer from "./TaskOffer.ts"
 import type { Json, Offer, TaskId } from "./TaskStore.ts"
 import { TaskStore } from "./TaskStore.ts"
 
@@ -147,35 +148,9 @@ export const enqueueAll = Effect.fnUntraced(function* <P, A, E, S extends Sessio
 ): Effect.fn.Return<ReadonlyArray<TaskHandle<A, E>>, TaskError, TaskStore> {
   const store = yield* TaskStore
   const now = yield* Clock.currentTimeMillis
-  const fault = (reason: TaskError["reason"]) => new TaskError({ task: task.name, reason })
-  // A duration below zero is zero for Duration, and would hide a mistake.
-  if (typeof options.delay === "number" && !(options.delay >= 0)) {
-    return yield* fault(new Impossible({ message: `\`delay\` is from 0, got ${options.delay}` }))
-  }
-  const at = (options.at ?? now) + Duration.toMillis(Duration.fromInputUnsafe(options.delay ?? 0))
-  const priority = options.priority ?? task.priority
-  if (!Number.isSafeInteger(priority) || !Number.isFinite(at)) {
-    return yield* fault(
-      new Impossible({ message: `\`priority\` is an integer and \`at\` a moment, got ${priority}, ${at}` })
-    )
-  }
-  const encode = Schema.encodeEffect(task.payload)
+  const terms = yield* TaskOffer.terms(task, options, now)
   const offers: Array<Offer> = []
-  for (const payload of payloads) {
-    const encoded = yield* Effect.mapError(encode(payload), ({ message }) =>
-      fault(new Unfit({ what: "payload", message }))
-    )
-    offers.push({
-      id: nextId(now),
-      name: task.name,
-      queue: task.queue,
-      priority,
-      payload: encoded,
-      at,
-      uniqueKey: options.uniqueKey ?? task.uniqueKey?.(payload),
-      limitKey: task.limitKey?.(payload)
-    })
-  }
+  for (const payload of payloads) offers.push(yield* TaskOffer.make(task, payload, terms, options, now))
   const ids = yield* store.offer(offers, now)
   return ids.map((id) => Handles.make(store, task, id, Clock.currentTimeMillis))
 })
@@ -204,13 +179,3 @@ export const handle = <P, A, E, S extends Session>(
   id: TaskId
 ): Effect.Effect<TaskHandle<A, E>, never, TaskStore> =>
   Effect.map(TaskStore, (store) => Handles.make(store, task, id, Clock.currentTimeMillis))
-
-const part = (value: number, length: number): string => value.toString(16).padStart(length, "0")
-
-let counted = 0
-
-/** Ids that were made in this process sort in their order; the random part keeps those of two apart. */
-const nextId = (now: number): TaskId => {
-  counted = (counted + 1) % 2 ** 24
-  return `${part(now, 12)}-${part(counted, 6)}-${crypto.randomUUID().slice(0, 13)}`
-}

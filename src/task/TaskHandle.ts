@@ -6,13 +6,13 @@
  * @since 0.1.0
  */
 import type { Exit } from "effect"
-import { Effect, Option, Schema, Stream } from "effect"
-import type { Task } from "./Task.ts"
+import { Effect, Option, Stream } from "effect"
+import * as TaskEnd from "./TaskEnd.ts"
 import * as Reasons from "./TaskError.ts"
 import { TaskError } from "./TaskError.ts"
 import type { TaskState } from "./TaskState.ts"
 import { isEnded } from "./TaskState.ts"
-import type { Json, Stored, TaskId, TaskStore } from "./TaskStore.ts"
+import type { Json, TaskId, TaskStore } from "./TaskStore.ts"
 
 /**
  * A task that has been offered.
@@ -31,9 +31,9 @@ export interface TaskHandle<out A, out E = never> {
 }
 
 /** @internal */
-export const make = <P, A, E>(
+export const make = <A, E>(
   store: TaskStore["Service"],
-  task: Pick<Task<P, A, E>, "name" | "success" | "error">,
+  task: TaskEnd.Awaitable<A, E>,
   id: TaskId,
   now: Effect.Effect<number>
 ): TaskHandle<A, E> => {
@@ -43,24 +43,6 @@ export const make = <P, A, E>(
   )
   const looks = Stream.mapEffect(store.watch([id]), () => look)
 
-  const decoded = <T>(schema: Schema.ConstraintCodec<T, unknown>, what: "success" | "error", value: unknown) =>
-    Effect.mapError(Schema.decodeUnknownEffect(schema)(value), ({ message }) =>
-      fault(new Reasons.Unfit({ what, message }))
-    )
-  const endOf = ({ result = null, state }: Stored): Effect.Effect<A, E | TaskError> => {
-    switch (state._tag) {
-      case "succeeded":
-        return decoded(task.success, "success", result)
-      case "cancelled":
-        return Effect.fail(fault(new Reasons.Cancelled()))
-      case "dead":
-        return Effect.fail(fault(new Reasons.Dead({ attempts: state.attempt, why: String(result) })))
-      default:
-        return isDiscarded(result)
-          ? Effect.fail(fault(new Reasons.Discarded({ why: result.discarded })))
-          : Effect.flatMap(decoded(task.error, "error", isFailure(result) ? result.error : result), Effect.fail)
-    }
-  }
   const ended = looks.pipe(
     Stream.filter(({ state }) => isEnded(state)),
     Stream.runHead
@@ -68,9 +50,7 @@ export const make = <P, A, E>(
   return {
     id,
     await: Effect.exit(
-      Effect.flatMap(ended, (last) =>
-        Option.isSome(last) ? endOf(last.value) : Effect.fail(fault(new Reasons.NotFound({ id })))
-      )
+      Effect.flatMap(ended, (last) => TaskEnd.read(task, TaskEnd.of(id, Option.getOrUndefined(last))))
     ),
     status: Effect.map(look, ({ state }) => state),
     cancel: Effect.flatMap(now, (at) => Effect.map(store.cancel([id], at), (ids) => ids.length > 0)),
@@ -82,10 +62,3 @@ export const make = <P, A, E>(
     )
   }
 }
-
-/** A task whose handler discarded it is `failed`, too, and its result says which. */
-const isDiscarded = (result: unknown): result is { readonly discarded: string } =>
-  typeof result === "object" && result !== null && "discarded" in result && typeof result.discarded === "string"
-
-const isFailure = (result: unknown): result is { readonly error: Json } =>
-  typeof result === "object" && result !== null && "error" in result

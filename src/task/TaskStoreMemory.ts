@@ -8,12 +8,12 @@
  *
  * @since 0.1.0
  */
-import { Context, Duration, Effect, Layer, Option } from "effect"
-import { SqlClient } from "effect/sql/SqlClient"
+import { Duration, Effect, Layer } from "effect"
 import { TaskChanges } from "./TaskChanges.ts"
 import type { Offer, Stored, TaskId } from "./TaskStore.ts"
 import { TaskStore } from "./TaskStore.ts"
 import { TaskTable } from "./TaskTable.ts"
+import { transactionOf } from "./TaskTransaction.ts"
 
 /**
  * How much the store keeps.
@@ -71,6 +71,7 @@ export const layerMemory = (options: Options = {}): Layer.Layer<TaskStore> => {
 
     return TaskStore.of({
       offer,
+      advance: (advances, now) => changing(() => advances.map((advance) => table.advance(advance, now))),
       claim: (request) => changing(() => table.claim(request)),
       renew: (claims, leaseMillis, now) => Effect.sync(() => table.renew(claims, leaseMillis, now)),
       settle: (settlements, now) => changing(() => table.settle(settlements, now)),
@@ -92,12 +93,6 @@ export const layerMemory = (options: Options = {}): Layer.Layer<TaskStore> => {
       watch: (ids) => changes.watch(ids)
     })
   })
-}
-
-/** The client whose transaction the context is in. */
-const transactionOf = (context: Context.Context<never>): SqlClient | undefined => {
-  const sql = Option.getOrUndefined(Context.getOption(context, SqlClient))
-  return sql !== undefined && Option.isSome(Context.getOption(context, sql.transactionService)) ? sql : undefined
 }
 
 /** Those that are `known` stay with the task whose id was given for them. */

@@ -19,6 +19,7 @@ import * as Query from "../query/Query.ts"
 import type { QueryError } from "../query/QueryError.ts"
 import type { QueryPool } from "../query/QueryPool.ts"
 import type { Session, Task } from "./Task.ts"
+import * as TaskEnd from "./TaskEnd.ts"
 import { TimedOut } from "./TaskError.ts"
 import type { Attempt, Ending } from "./TaskRegistry.ts"
 import { TaskRunner } from "./TaskRegistry.ts"
@@ -99,7 +100,7 @@ const attempted = <P, A, E, R>(
   attempt: Attempt,
   once: (payload: P, attempt: Attempt) => Effect.Effect<A, unknown, R>
 ): Effect.Effect<Ending, never, R> =>
-  Effect.matchEffect(Schema.decodeEffect(task.payload)(attempt.task.payload), {
+  Effect.matchEffect(Schema.decodeUnknownEffect(task.payload)(TaskEnd.payloadOf(attempt.task)), {
     onFailure: ({ message }) => Effect.succeed(gaveUp(`its payload does not agree with its schema: ${message}`)),
     onSuccess: (payload) =>
       // Its runner's fiber cannot be interrupted elsewhere: whatever happens, it comes to say what became of the task.

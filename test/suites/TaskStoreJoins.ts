@@ -38,13 +38,13 @@ export const joins = (has: Has): void => {
       yield* cancel(["5"], 30)
       assert.deepStrictEqual(yield* stateOf("join"), { _tag: "ready", attempt: 0, at: 30 })
       assert.deepStrictEqual((yield* claimOne("join", 30)).awaited, [
-        { id: "5", state: "cancelled", attempts: 0, result: null },
-        { id: "1", state: "succeeded", attempts: 1, result: "1 succeed" },
+        { id: "5", name: "a", state: "cancelled", attempts: 0, result: null },
+        { id: "1", name: "a", state: "succeeded", attempts: 1, result: "1 succeed" },
         { id: "none", state: "unknown", attempts: 0, result: null },
-        { id: "2", state: "failed", attempts: 1, result: "2 fail" },
-        { id: "3", state: "dead", attempts: 1, result: "3 giveUp" },
-        { id: "4", state: "succeeded", attempts: 2, result: "4 succeed" },
-        { id: "9", state: "failed", attempts: 1, result: "9 discard" }
+        { id: "2", name: "a", state: "failed", attempts: 1, result: "2 fail" },
+        { id: "3", name: "a", state: "dead", attempts: 1, result: "3 giveUp" },
+        { id: "4", name: "a", state: "succeeded", attempts: 2, result: "4 succeed" },
+        { id: "9", name: "a", state: "failed", attempts: 1, result: "9 discard" }
       ])
     })
   )
@@ -59,7 +59,7 @@ export const joins = (has: Has): void => {
       yield* offer([task("a", { awaits: [] }), task("b", { awaits, priority: 1 }), task("later")], 5)
       const claimed = yield* claim({ ...asked, now: 5 })
       assert.deepStrictEqual(ids(claimed), ["b", "a", "later"])
-      const end: End = { id: "1", state: "cancelled", attempts: 0, result: null }
+      const end: End = { id: "1", name: "a", state: "cancelled", attempts: 0, result: null }
       const unknown: End = { id: "later", state: "unknown", attempts: 0, result: null }
       assert.deepStrictEqual(
         claimed.map(({ awaited }) => awaited),
@@ -111,7 +111,7 @@ export const joins = (has: Has): void => {
       const { cancel, get, offer, requeue, sweep } = yield* TaskStore
       yield* offer([task("1"), task("join", { awaits: ["1"] })], 0)
       yield* cancel(["1"], 1)
-      const ends: ReadonlyArray<End> = [{ id: "1", state: "cancelled", attempts: 0, result: null }]
+      const ends: ReadonlyArray<End> = [{ id: "1", name: "a", state: "cancelled", attempts: 0, result: null }]
       yield* settleAll({ join: "retry" }, 2)
       yield* settleAll({ join: "giveUp" }, 3)
       yield* sweep(999)
