@@ -175,7 +175,8 @@ export const alone = (pool: Pool, query: QueryInfo, body: Body, fiber: AnyFiber)
  * @internal
  */
 export const joined = (pool: Pool, query: QueryInfo, body: Body, fiber: AnyFiber): AnyEffect => {
-  const watch = Watch.of(fiber, pool.telemetry)
+  // One of the same name is how that query is made, and would be told of twice.
+  const watch = pool.within(fiber.context) === query.name ? undefined : Watch.of(fiber, pool.telemetry)
   return told(
     { listener: undefined, watch },
     query,
