@@ -17,9 +17,10 @@
  * @since 0.1.0
  */
 import type { Duration } from "effect"
-import { Clock, Effect, Layer, Schedule, Schema } from "effect"
+import { Clock, Effect, Layer, Schedule } from "effect"
 import type { Session, Task } from "./Task.ts"
-import { Impossible, TaskError, Unfit } from "./TaskError.ts"
+import { Impossible, TaskError } from "./TaskError.ts"
+import * as TaskOffer from "./TaskOffer.ts"
 import type { Offer, Overlap } from "./TaskStore.ts"
 import { TaskStore } from "./TaskStore.ts"
 import type { Missed, Occurrence, Repeated, Timetable } from "./TaskTimetable.ts"
@@ -204,32 +205,29 @@ const textOf = (moment: number): string => new Date(moment).toISOString()
 const isMade = <P>(payload: Payload<P>): payload is (moment: number) => P => typeof payload === "function"
 
 /** What is offered for an occurrence. */
-const offering = <P, A, E, S extends Session>(name: string, task: Task<P, A, E, S>, payload: Payload<P>) => {
-  const fault = (reason: TaskError["reason"]) => new TaskError({ task: task.name, reason })
-  return ({ at, moment }: Occurrence): Effect.Effect<Offer, TaskError> => {
+const offering =
+  <P, A, E, S extends Session>(schedule: string, task: Task<P, A, E, S>, payload: Payload<P>) =>
+  ({ at, moment }: Occurrence): Effect.Effect<Offer, TaskError> => {
     const made = Effect.try({
       try: () => (isMade(payload) ? payload(moment) : payload),
-      catch: (error) => fault(new Impossible({ message: `its payload cannot be made: ${String(error)}` }))
+      catch: (error) => {
+        const message = `its payload cannot be made: ${String(error)}`
+        return new TaskError({ task: task.name, reason: new Impossible({ message }) })
+      }
     })
-    return Effect.flatMap(made, (value) =>
-      Effect.mapBoth(Schema.encodeEffect(task.payload)(value), {
-        onFailure: ({ message }) => fault(new Unfit({ what: "payload", message })),
-        onSuccess: (encoded): Offer => ({
-          id: `${name}@${textOf(moment)}`,
-          name: task.name,
-          queue: task.queue,
-          priority: task.priority,
-          payload: encoded,
-          at,
-          uniqueKey: task.uniqueKey?.(value),
-          // A task that is replaced has still to stop, and the runner counts it by this key until then.
-          limitKey: task.limitKey?.(value) ?? `schedule ${name}`,
-          schedule: name
-        })
+    const { name, priority, queue } = task
+    const terms = { name, priority, queue, at }
+    return Effect.map(
+      Effect.flatMap(made, (value) => TaskOffer.make(task, value, terms, {}, moment)),
+      (offer): Offer => ({
+        ...offer,
+        id: `${schedule}@${textOf(moment)}`,
+        // A task that is replaced has still to stop, and its runner counts it by this key until then.
+        limitKey: offer.limitKey ?? `schedule ${schedule}`,
+        schedule
       })
     )
   }
-}
 
 /** None where there is none to be had. */
 const leavingOut = (
