@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+export * as Background from "./Background.ts"
 export * as Task from "./Task.ts"
 export * as TaskError from "./TaskError.ts"
 export * as TaskGroup from "./TaskGroup.ts"
