@@ -55,10 +55,15 @@ type Needs<R, S extends Session> = S extends "none" ? R : Exclude<R, SqlClient> 
  */
 export const toLayer = <P, A, E, S extends Session, G, R>(
   task: Task<P, A, E, S, G>,
+  // What the task says is what holds: inferred from here as well, an error that it does not name would become one of its.
   handler: (
-    payload: P,
-    running: Running<S, G>
-  ) => Effect.Effect<A, E | QueryError | TaskError | Signal | (S extends "none" ? never : SqlError), R>
+    payload: NoInfer<P>,
+    running: NoInfer<Running<S, G>>
+  ) => Effect.Effect<
+    NoInfer<A>,
+    NoInfer<E> | QueryError | TaskError | Signal | (NoInfer<S> extends "none" ? never : SqlError),
+    R
+  >
 ): Layer.Layer<never, never, TaskRunner | Needs<R, S>> => {
   const limited = (payload: P, attempt: Attempt, sql: SqlClient | undefined) => {
     const { number, task: stored } = attempt
