@@ -148,9 +148,9 @@ export const enqueueAll = Effect.fnUntraced(function* <P, A, E, S extends Sessio
 ): Effect.fn.Return<ReadonlyArray<TaskHandle<A, E>>, TaskError, TaskStore> {
   const store = yield* TaskStore
   const now = yield* Clock.currentTimeMillis
-  const terms = yield* TaskOffer.terms(task, options, now)
+  const toOffer = yield* TaskOffer.maker(task, options, now)
   const offers: Array<Offer> = []
-  for (const payload of payloads) offers.push(yield* TaskOffer.make(task, payload, terms, options, now))
+  for (const payload of payloads) offers.push(yield* toOffer(payload))
   const ids = yield* store.offer(offers, now)
   return ids.map((id) => Handles.make(store, task, id, Clock.currentTimeMillis))
 })
