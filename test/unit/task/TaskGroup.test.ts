@@ -4,6 +4,7 @@ import * as RetryPolicy from "../../../src/query/RetryPolicy.ts"
 import * as Task from "../../../src/task/Task.ts"
 import { Discarded, TaskError } from "../../../src/task/TaskError.ts"
 import * as TaskGroup from "../../../src/task/TaskGroup.ts"
+import { Faults } from "../../../src/testing/index.ts"
 import * as TaskRunner from "../../../src/task/TaskRunner.ts"
 import { TaskStore } from "../../../src/task/TaskStore.ts"
 import { layerMemory } from "../../../src/task/TaskStoreMemory.ts"
@@ -215,6 +216,18 @@ describe("all of a group", () => {
         ])
       })
     )
+  )
+
+  it.effect.each(["offer", "watch", "get"] as const)(
+    "fails when the store fails at %s, and cancels its members",
+    (operation) =>
+      Effect.gen(function* () {
+        const members = [member(nobodys, undefined), member(work, "a", { delay: 50 })]
+        const faulty = Faults.store([{ operation, fault: Faults.loseAnswer }])
+        const exit = yield* Effect.exit(Effect.provide(TaskGroup.all(members), faulty))
+        assert.strictEqual(reasonOf(exit), "StoreFailed")
+        assert.deepStrictEqual(yield* statesOf, ["nobodys cancelled", "work cancelled"])
+      }).pipe(Effect.provide(layerMemory()))
   )
 
   it.effect("waits for another's task that a member turned out to be, and leaves it when it is interrupted", () =>
