@@ -74,9 +74,9 @@ expect<
   >
 >()
 type OfChord = Effect.Success<typeof chord>
-expect<Equals<OfChord["callback"], TaskHandle.TaskHandle<boolean, Gone>>>()
+expect<Equals<OfChord["callback"], TaskHandle.Enqueued<boolean, Gone>>>()
 expect<
-  Equals<OfChord["members"], readonly [TaskHandle.TaskHandle<number, Busy>, TaskHandle.TaskHandle<string, Busy | Gone>]>
+  Equals<OfChord["members"], readonly [TaskHandle.Enqueued<number, Busy>, TaskHandle.Enqueued<string, Busy | Gone>]>
 >()
 
 const ofRecord = Task.make("of record", { payload: TaskGroup.exits({ one: count, two: keyed }) })
@@ -85,8 +85,8 @@ expect<
   Equals<
     Effect.Success<typeof named>["members"],
     {
-      readonly two: TaskHandle.TaskHandle<string, Busy | Gone>
-      readonly one: TaskHandle.TaskHandle<number, Busy>
+      readonly two: TaskHandle.Enqueued<string, Busy | Gone>
+      readonly one: TaskHandle.Enqueued<number, Busy>
     }
   >
 >()
