@@ -39,7 +39,6 @@ const queues = ["p", "q"] as const
 const schedules = ["s", "t"] as const
 
 /** What is said of a task that is not there. */
-const unsaid = { name: undefined, result: undefined, why: undefined }
 
 class Model {
   readonly tasks = new Map<string, Known>()
@@ -88,11 +87,11 @@ class Model {
 
   private endOf(id: string): End | undefined {
     const known = this.tasks.get(id)
-    if (known === undefined) return { id, state: "unknown", attempts: 0, ...unsaid }
+    if (known === undefined) return { id, state: "unknown", attempts: 0 }
     const { offer, result, state, why } = known
-    return isEnded(state)
-      ? { id, name: offer.name, state: state._tag, attempts: state.attempt, result, why }
-      : undefined
+    if (!isEnded(state)) return undefined
+    const end = { id, name: offer.name, state: state._tag, attempts: state.attempt }
+    return { ...end, ...(result !== undefined && { result }), ...(why !== undefined && { why }) }
   }
 
   advance({ from, offers, overlap, schedule, to }: Advance, now: number): number | undefined {
