@@ -5,15 +5,18 @@
 import { assert } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import type { Input, TaskState } from "../../src/task/TaskState.ts"
-import { awaiting, isEnded, move, offered } from "../../src/task/TaskState.ts"
-import type { Claim, End, Json, Offer, Settlement } from "../../src/task/TaskStore.ts"
+import { awaiting, isEnded, move, offered, whyExpired } from "../../src/task/TaskState.ts"
+import type { Advance, Claim, End, Json, Offer, Settlement } from "../../src/task/TaskStore.ts"
 import { TaskStore } from "../../src/task/TaskStore.ts"
 import { Dice } from "../chaos/Dice.ts"
 
 interface Known {
   readonly offer: Offer
   state: TaskState
+  /** Which one it was of those that were offered or queued again. */
+  turn: number
   result?: Json | undefined
+  why?: string | undefined
   /** How those that it awaits had ended, once they all had. */
   awaited?: ReadonlyArray<End> | undefined
 }
@@ -21,6 +24,7 @@ interface Known {
 const commands = [
   "offer",
   "offer",
+  "advance",
   "claim",
   "claim",
   "settle",
@@ -32,10 +36,16 @@ const commands = [
 ] as const
 const names = ["a", "b"] as const
 const queues = ["p", "q"] as const
+const schedules = ["s", "t"] as const
+
+/** What is said of a task that is not there. */
+const unsaid = { name: undefined, result: undefined, why: undefined }
 
 class Model {
   readonly tasks = new Map<string, Known>()
+  readonly cursors = new Map<string, number>()
   readonly agingMillis: number
+  private turns = 0
   /** Every token with which a task ended, to see that none does twice. */
   readonly endings = new Set<string>()
 
@@ -45,17 +55,20 @@ class Model {
 
   offer(offer: Offer, now: number): void {
     const { at, awaits, id } = offer
-    this.tasks.set(id, { offer, state: awaits === undefined ? offered(now, at) : awaiting(now, at) })
+    const state = awaits === undefined ? offered(now, at) : awaiting(now, at)
+    this.tasks.set(id, { offer, state, turn: this.turns++ })
     this.join(now)
   }
 
-  step(id: string, input: Input, now: number, result?: Json): boolean {
+  step(id: string, input: Input, now: number, said?: Pick<Settlement, "result" | "why">): boolean {
     const known = this.tasks.get(id)
     if (known === undefined) return false
     const next = move(known.state, input, now)
     if (Result.isFailure(next)) return false
     known.state = next.success
-    if (input._tag !== "renew") known.result = isEnded(known.state) ? result : undefined
+    if (input._tag === "requeue") known.turn = this.turns++
+    if (input._tag !== "renew") known.result = isEnded(known.state) ? said?.result : undefined
+    if (!["join", "due", "claim", "renew"].includes(input._tag)) known.why = said?.why
     if (known.state._tag === "succeeded") known.awaited = undefined
     this.join(now)
     return true
@@ -75,9 +88,33 @@ class Model {
 
   private endOf(id: string): End | undefined {
     const known = this.tasks.get(id)
-    if (known === undefined) return { id, state: "unknown", attempts: 0, result: null }
-    const { offer, result = null, state } = known
-    return isEnded(state) ? { id, name: offer.name, state: state._tag, attempts: state.attempt, result } : undefined
+    if (known === undefined) return { id, state: "unknown", attempts: 0, ...unsaid }
+    const { offer, result, state, why } = known
+    return isEnded(state)
+      ? { id, name: offer.name, state: state._tag, attempts: state.attempt, result, why }
+      : undefined
+  }
+
+  advance({ from, offers, overlap, schedule, to }: Advance, now: number): number | undefined {
+    if (this.cursors.get(schedule) !== from) return this.cursors.get(schedule)
+    this.cursors.set(schedule, to)
+    const series = this.series(schedule)
+    if (offers.length === 0 || (overlap === "skip" && series.length > 0)) return to
+    if (overlap === "replace") for (const { offer } of series) this.step(offer.id, { _tag: "cancel" }, now)
+    for (const offer of offers) if (this.living(offer.name, offer.uniqueKey) === undefined) this.offer(offer, now)
+    return to
+  }
+
+  /** What has not ended of a schedule, the first first. */
+  series(schedule: string): ReadonlyArray<Known> {
+    return [...this.tasks.values()]
+      .filter(({ offer, state }) => offer.schedule === schedule && !isEnded(state))
+      .toSorted((x, y) => x.turn - y.turn)
+  }
+
+  mayRun(known: Known): boolean {
+    const { schedule } = known.offer
+    return schedule === undefined || this.series(schedule)[0] === known
   }
 
   living(name: string, key: string | undefined): Known | undefined {
@@ -95,6 +132,7 @@ class Model {
   claimable(queue: string, handled: ReadonlyArray<string>): ReadonlyArray<Known> {
     return [...this.tasks.values()]
       .filter(({ offer, state }) => state._tag === "ready" && offer.queue === queue && handled.includes(offer.name))
+      .filter((known) => this.mayRun(known))
       .toSorted((x, y) => this.rank(x) - this.rank(y) || (x.offer.id < y.offer.id ? -1 : 1))
   }
 
@@ -116,9 +154,7 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
     claims.length === 0 ? [] : [dice.pick(asPair(claims)), dice.pick(asPair(claims))].slice(0, dice.between(1, 2))
 
   const offerSome = Effect.fnUntraced(function* () {
-    const before = [...model.tasks.keys()]
-    const offers: Array<Offer> = []
-    for (let index = dice.between(0, 2); index >= 0; index--) offers.push(anyOffer(index, before, offers))
+    const offers = anyOffers()
     const given = new Map<string, string>()
     const expected = offers.map((offer) => {
       const living = model.living(offer.name, offer.uniqueKey)
@@ -129,6 +165,26 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
       return id
     })
     assert.deepStrictEqual(yield* store.offer(offers, now), expected, told)
+  })
+
+  const anyOffers = (schedule?: string): ReadonlyArray<Offer> => {
+    const before = [...model.tasks.keys()]
+    const offers: Array<Offer> = []
+    for (let index = dice.between(0, 2); index >= 0; index--)
+      offers.push({ ...anyOffer(index, before, offers), schedule })
+    return offers
+  }
+
+  const advanceSome = Effect.fnUntraced(function* () {
+    const schedule = dice.pick(schedules)
+    const advance: Advance = {
+      schedule,
+      from: dice.chance(0.8) ? model.cursors.get(schedule) : dice.pick([undefined, now - 1]),
+      to: now,
+      offers: dice.chance(0.8) ? anyOffers(schedule) : [],
+      overlap: dice.pick(["skip", "queue", "queue", "replace"])
+    }
+    assert.deepStrictEqual(yield* store.advance([advance], now), [model.advance(advance, now)], told)
   })
 
   /** May await some that there are, some before it, and one that there is not. */
@@ -196,11 +252,9 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
         { _tag: "retry", at: later },
         { _tag: "snooze", at: later }
       ])
-      return { ...claim, input, result: dice.between(0, 99) }
+      return { ...claim, input, result: dice.between(0, 99), why: dice.chance(0.5) ? `so ${now}` : undefined }
     })
-    const stale = settlements.filter(
-      ({ id, input, result, token }) => !model.step(id, { ...input, token }, now, result)
-    )
+    const stale = settlements.filter((said) => !model.step(said.id, { ...said.input, token: said.token }, now, said))
     for (const settlement of settlements) {
       const state = model.tasks.get(settlement.id)?.state
       if (stale.includes(settlement) || state === undefined || !isEnded(state)) continue
@@ -236,8 +290,12 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
 
   const sweep = Effect.fnUntraced(function* () {
     model.makeDue(now)
-    for (const id of model.tasks.keys()) model.step(id, { _tag: "expire" }, now)
-    const next = yield* store.sweep(now)
+    const due = [...model.tasks].flatMap(([id, { state }]) => {
+      if (state._tag !== "running") return []
+      return model.step(id, { _tag: "expire", limit: 3 }, now, { why: whyExpired(state) }) ? [id] : []
+    })
+    const { expired, next } = yield* store.sweep(now)
+    assert.deepStrictEqual(expired.map(({ id }) => id).toSorted(), due.toSorted(), told)
     const moments = [...model.tasks.values()].flatMap(({ state }) => {
       if (state._tag === "running") return [state.leaseUntil]
       return state._tag === "scheduled" || state._tag === "retrying" ? [state.at] : []
@@ -253,6 +311,7 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
     const command = dice.pick(commands)
     told = `seed ${seed}, step ${step}, ${command}`
     if (command === "offer") yield* offerSome()
+    else if (command === "advance") yield* advanceSome()
     else if (command === "claim") yield* claimSome()
     else if (command === "settle") yield* settleSome()
     else if (command === "renew") yield* renewSome()
@@ -261,8 +320,8 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
     const ids = [...model.tasks.keys()]
     const stored = yield* store.get(ids)
     assert.deepStrictEqual(
-      stored.map(({ id, state }) => [id, state]),
-      ids.map((id) => [id, model.tasks.get(id)?.state]),
+      stored.map(({ id, state, why }) => [id, state, why]),
+      ids.map((id) => [id, model.tasks.get(id)?.state, model.tasks.get(id)?.why]),
       told
     )
   }
