@@ -52,12 +52,8 @@ interface Runnable extends QueryInfo {
 /** @internal */
 export const isQuery = (effect: object): effect is Runnable => Predicate.hasProperty(effect, QueryTypeId)
 
-/**
- * An effect that is no query, as a part of the run: the queries in it belong to the run.
- *
- * @internal
- */
-export const inside = <A, E, R>(run: Run, member: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+/** An effect that is no query, as a part of the run: the queries in it belong to the run. */
+const inside = <A, E, R>(run: Run, member: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
   const span = run.watch?.run?.own
   const ofRun = Effect.provideService(member, CurrentRun, run)
   // Also where nothing is told of the run's queries, of what else it does everything is.
