@@ -13,6 +13,9 @@
  *   Jackson, "Some problems in queueing with dynamic priorities", 1960. Since all age alike, an order once made stays.)
  * - **Bounded.** What has ended is kept for `retentionMillis`, and of each queue no more than `retained` that succeeded
  *   and as many that did not: what went well does not push out what a person may want to queue again.
+ * - **A schedule's tasks one after the other**, in the order of their offers: one is claimed once those before it have ended.
+ *   `advance` offers what is due of a schedule and notes how far the schedule has come, both or neither, and only for one
+ *   who knew how far it was: of many processes with the same schedule one offers each occurrence.
  * - **Joins.** A task may await others (`awaits`). It is due once all of them have ended, however they did, and gets how
  *   they had at that moment. That is decided once: one that is queued again later does not bring it about anew. What is
  *   awaited is not forgotten before; being kept, and its time, count from then.
@@ -34,6 +37,7 @@
  * | the runner | its leases run out, others claim its tasks; what it still settles is stale |
  * | the answer to `settle` | said again, it is stale, and the task is as the first one left it |
  * | the answer to `offer` | offered again with its id, it is the same task |
+ * | the answer to `advance` | said again, it changes nothing, and the schedule is where the first one left it |
  * | the answer to a COMMIT | the store in memory has no task then, also where the transaction was committed; one in the database has what the database has |
  * | the store in memory | all of it is gone with the process |
  *
@@ -84,6 +88,36 @@ export interface Offer {
    * `offer`. One that the store does not know counts as ended.
    */
   readonly awaits?: ReadonlyArray<TaskId> | undefined
+  /** The schedule that it is an occurrence of: its tasks run one after the other, in the order of their offers. */
+  readonly schedule?: string | undefined
+}
+
+/**
+ * What becomes of an occurrence while tasks of the same schedule have not ended.
+ *
+ * - `skip`: it is left out
+ * - `queue`: it waits for them
+ * - `replace`: they are cancelled
+ *
+ * @since 0.1.0
+ */
+export type Overlap = "skip" | "queue" | "replace"
+
+/**
+ * How a schedule goes on.
+ *
+ * @since 0.1.0
+ */
+export interface Advance {
+  readonly schedule: string
+  /** How far it has come, as the caller knows: a moment, or `undefined` where it has not begun. */
+  readonly from: number | undefined
+  /** How far it has come then. */
+  readonly to: number
+  /** What is due, each with this schedule as its own. */
+  readonly offers: ReadonlyArray<Offer>
+  /** What was offered before decides. Those of one call do not overlap with each other: they run one after the other. */
+  readonly overlap: Overlap
 }
 
 /**
@@ -206,6 +240,14 @@ export class TaskStore extends Context.Service<
      * which is known by another id awaits that one.
      */
     readonly offer: (offers: ReadonlyArray<Offer>, now: number) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
+    /**
+     * Moves schedules on. Gives for each how far it has come now: `to`, if it was at `from`, and its tasks are offered then
+     * as `overlap` says; otherwise nothing has changed. It is in no transaction of the caller's.
+     */
+    readonly advance: (
+      advances: ReadonlyArray<Advance>,
+      now: number
+    ) => Effect.Effect<ReadonlyArray<number | undefined>, TaskError>
     /** Takes tasks that are due, in order within each queue, never more than asked for. */
     readonly claim: (
       request: ClaimRequest

@@ -71,6 +71,7 @@ export const layerMemory = (options: Options = {}): Layer.Layer<TaskStore> => {
 
     return TaskStore.of({
       offer,
+      advance: (advances, now) => changing(() => advances.map((advance) => table.advance(advance, now))),
       claim: (request) => changing(() => table.claim(request)),
       renew: (claims, leaseMillis, now) => Effect.sync(() => table.renew(claims, leaseMillis, now)),
       settle: (settlements, now) => changing(() => table.settle(settlements, now)),

@@ -6,6 +6,7 @@ import { TaskStore } from "../../src/task/TaskStore.ts"
 import { joins } from "./TaskStoreJoins.ts"
 import { asked, claimOne, ids, stateOf, task, watching } from "./TaskStoreProbes.ts"
 import { agree } from "./TaskStoreModel.ts"
+import { schedules } from "./TaskStoreSchedules.ts"
 
 interface Options {
   readonly retention?: Duration.Input
@@ -43,7 +44,8 @@ export const suite = (
         priority: 3,
         at: 50,
         uniqueKey: "u",
-        limitKey: "l"
+        limitKey: "l",
+        schedule: "s"
       })
       assert.deepStrictEqual(yield* offer([offered], 10), ["1"])
       const [stored] = yield* get(["1", "2"])
@@ -230,6 +232,7 @@ export const suite = (
   )
 
   joins(has)
+  schedules(has)
 
   has(
     "lists by state, queue and name, in pages",

@@ -6,13 +6,15 @@ import { assert } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import type { Input, TaskState } from "../../src/task/TaskState.ts"
 import { awaiting, isEnded, move, offered } from "../../src/task/TaskState.ts"
-import type { Claim, End, Json, Offer, Settlement } from "../../src/task/TaskStore.ts"
+import type { Advance, Claim, End, Json, Offer, Settlement } from "../../src/task/TaskStore.ts"
 import { TaskStore } from "../../src/task/TaskStore.ts"
 import { Dice } from "../chaos/Dice.ts"
 
 interface Known {
   readonly offer: Offer
   state: TaskState
+  /** Which one it was of those that were offered or queued again. */
+  turn: number
   result?: Json | undefined
   /** How those that it awaits had ended, once they all had. */
   awaited?: ReadonlyArray<End> | undefined
@@ -21,6 +23,7 @@ interface Known {
 const commands = [
   "offer",
   "offer",
+  "advance",
   "claim",
   "claim",
   "settle",
@@ -32,10 +35,13 @@ const commands = [
 ] as const
 const names = ["a", "b"] as const
 const queues = ["p", "q"] as const
+const schedules = ["s", "t"] as const
 
 class Model {
   readonly tasks = new Map<string, Known>()
+  readonly cursors = new Map<string, number>()
   readonly agingMillis: number
+  private turns = 0
   /** Every token with which a task ended, to see that none does twice. */
   readonly endings = new Set<string>()
 
@@ -45,7 +51,8 @@ class Model {
 
   offer(offer: Offer, now: number): void {
     const { at, awaits, id } = offer
-    this.tasks.set(id, { offer, state: awaits === undefined ? offered(now, at) : awaiting(now, at) })
+    const state = awaits === undefined ? offered(now, at) : awaiting(now, at)
+    this.tasks.set(id, { offer, state, turn: this.turns++ })
     this.join(now)
   }
 
@@ -55,6 +62,7 @@ class Model {
     const next = move(known.state, input, now)
     if (Result.isFailure(next)) return false
     known.state = next.success
+    if (input._tag === "requeue") known.turn = this.turns++
     if (input._tag !== "renew") known.result = isEnded(known.state) ? result : undefined
     if (known.state._tag === "succeeded") known.awaited = undefined
     this.join(now)
@@ -80,6 +88,28 @@ class Model {
     return isEnded(state) ? { id, name: offer.name, state: state._tag, attempts: state.attempt, result } : undefined
   }
 
+  advance({ from, offers, overlap, schedule, to }: Advance, now: number): number | undefined {
+    if (this.cursors.get(schedule) !== from) return this.cursors.get(schedule)
+    this.cursors.set(schedule, to)
+    const series = this.series(schedule)
+    if (offers.length === 0 || (overlap === "skip" && series.length > 0)) return to
+    if (overlap === "replace") for (const { offer } of series) this.step(offer.id, { _tag: "cancel" }, now)
+    for (const offer of offers) if (this.living(offer.name, offer.uniqueKey) === undefined) this.offer(offer, now)
+    return to
+  }
+
+  /** What has not ended of a schedule, the first first. */
+  series(schedule: string): ReadonlyArray<Known> {
+    return [...this.tasks.values()]
+      .filter(({ offer, state }) => offer.schedule === schedule && !isEnded(state))
+      .toSorted((x, y) => x.turn - y.turn)
+  }
+
+  mayRun(known: Known): boolean {
+    const { schedule } = known.offer
+    return schedule === undefined || this.series(schedule)[0] === known
+  }
+
   living(name: string, key: string | undefined): Known | undefined {
     if (key === undefined) return undefined
     return [...this.tasks.values()].find(
@@ -95,6 +125,7 @@ class Model {
   claimable(queue: string, handled: ReadonlyArray<string>): ReadonlyArray<Known> {
     return [...this.tasks.values()]
       .filter(({ offer, state }) => state._tag === "ready" && offer.queue === queue && handled.includes(offer.name))
+      .filter((known) => this.mayRun(known))
       .toSorted((x, y) => this.rank(x) - this.rank(y) || (x.offer.id < y.offer.id ? -1 : 1))
   }
 
@@ -116,9 +147,7 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
     claims.length === 0 ? [] : [dice.pick(asPair(claims)), dice.pick(asPair(claims))].slice(0, dice.between(1, 2))
 
   const offerSome = Effect.fnUntraced(function* () {
-    const before = [...model.tasks.keys()]
-    const offers: Array<Offer> = []
-    for (let index = dice.between(0, 2); index >= 0; index--) offers.push(anyOffer(index, before, offers))
+    const offers = anyOffers()
     const given = new Map<string, string>()
     const expected = offers.map((offer) => {
       const living = model.living(offer.name, offer.uniqueKey)
@@ -129,6 +158,26 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
       return id
     })
     assert.deepStrictEqual(yield* store.offer(offers, now), expected, told)
+  })
+
+  const anyOffers = (schedule?: string): ReadonlyArray<Offer> => {
+    const before = [...model.tasks.keys()]
+    const offers: Array<Offer> = []
+    for (let index = dice.between(0, 2); index >= 0; index--)
+      offers.push({ ...anyOffer(index, before, offers), schedule })
+    return offers
+  }
+
+  const advanceSome = Effect.fnUntraced(function* () {
+    const schedule = dice.pick(schedules)
+    const advance: Advance = {
+      schedule,
+      from: dice.chance(0.8) ? model.cursors.get(schedule) : dice.pick([undefined, now - 1]),
+      to: now,
+      offers: dice.chance(0.8) ? anyOffers(schedule) : [],
+      overlap: dice.pick(["skip", "queue", "queue", "replace"])
+    }
+    assert.deepStrictEqual(yield* store.advance([advance], now), [model.advance(advance, now)], told)
   })
 
   /** May await some that there are, some before it, and one that there is not. */
@@ -253,6 +302,7 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
     const command = dice.pick(commands)
     told = `seed ${seed}, step ${step}, ${command}`
     if (command === "offer") yield* offerSome()
+    else if (command === "advance") yield* advanceSome()
     else if (command === "claim") yield* claimSome()
     else if (command === "settle") yield* settleSome()
     else if (command === "renew") yield* renewSome()
