@@ -54,6 +54,7 @@ export interface Expected<P> {
 type Tested<P> = Pick<Task<P, unknown, unknown, Session>, "name" | "payload">
 
 const waiting: ReadonlyArray<TaskState["_tag"]> = ["scheduled", "ready", "retrying"]
+const isWaiting = ({ state }: Stored): boolean => waiting.includes(state._tag)
 
 /**
  * All tasks that a filter finds, by their ids.
@@ -208,7 +209,6 @@ const instead = <P>(
           ...differs.map(({ actual, expected, path }) => `     ${path} is ${actual}, expected ${expected}`)
         ])
       const rest = all.length > mostShown ? [`  and ${all.length - mostShown} more`] : []
-      const isWaiting = ({ state }: Stored) => waiting.includes(state._tag)
       const others = counted(known.filter((one) => one.name !== name && isWaiting(one)).map((one) => `"${one.name}"`))
       const past = counted(known.filter((one) => one.name === name && !isWaiting(one)).map(({ state }) => state._tag))
       return [
