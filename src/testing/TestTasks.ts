@@ -80,7 +80,9 @@ export const layer: Layer.Layer<TestTasks | TaskRunner, never, TaskStore> = Laye
         }),
         () => Effect.sync(() => void workers.delete(worker.name))
       )
-    return Context.make(TestTasks, { workers, store }).pipe(Context.add(TaskRunner, TaskRunner.of({ register })))
+    return Context.make(TestTasks, { workers, store }).pipe(
+      Context.add(TaskRunner, TaskRunner.of({ register, builtIn: () => Effect.void }))
+    )
   })
 )
 
@@ -148,10 +150,9 @@ export const run = Effect.fnUntraced(function* <P, A, E>(
     uniqueKey: task.uniqueKey?.(payload),
     limitKey: task.limitKey?.(payload),
     offeredAt: now,
-    state: { _tag: "running", attempt, at: now, token: 1, runner, leaseUntil: now + leaseMillis }
+    state: { _tag: "running", attempt, at: now, token: 1, lost: 0, runner, leaseUntil: now + leaseMillis }
   }
-  const report = (progress: Json) => Effect.sync(() => onReport?.(asWritten(progress)))
-  const ended = yield* attempted(worker, stored, report)
+  const ended = yield* attempted(worker, stored, (progress) => onReport?.(asWritten(progress)))
   return yield* TaskEnding.of(task, stored, ended, yield* Clock.currentTimeMillis)
 })
 
@@ -253,10 +254,14 @@ const next = (
       const worker = workers.get(claimed?.name ?? "")
       if (claimed === undefined || worker === undefined) return undefined
       const { id, token } = claimed
-      const report = (progress: Json) => Effect.ignore(store.report([{ id, token, progress }]))
+      let progress: Json | undefined
+      const report = (latest: Json): void => {
+        progress = latest
+      }
       const ended = yield* Effect.onInterrupt(restore(attempted(worker, claimed, report)), () =>
         Effect.ignore(store.settle([{ id, token, input: { _tag: "handBack" } }], now))
       )
+      if (progress !== undefined) yield* store.report([{ id, token, progress }])
       const at = Math.max(now, yield* Clock.currentTimeMillis)
       const stale = yield* store.settle([{ id, token, ...ended }], at)
       const { name, payload, state } = claimed
@@ -280,12 +285,12 @@ const nextDue = (
   })
 
 /** In a fiber of its own: that the test is interrupted is told from a handler that interrupts itself. */
-const attempted = (worker: Worker, task: Stored, report: (progress: Json) => Effect.Effect<void>) =>
+const attempted = (worker: Worker, task: Stored, report: (progress: Json) => void) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.suspend(() => {
       let isStopped = false
       const { attempt: number } = task.state
-      const attempt = worker.attempt({ task, number, report, isStopped: () => isStopped })
+      const attempt = worker.attempt({ task, number, report, begins: () => undefined, isStopped: () => isStopped })
       return Effect.flatMap(Effect.forkChild(attempt, { uninterruptible: true }), (fiber) =>
         Effect.onInterrupt(restore(Fiber.join(fiber)), () => {
           isStopped = true
