@@ -123,21 +123,22 @@ export interface Advance {
 }
 
 /**
- * How a task had ended when nothing was left to wait for.
+ * How a task had ended when nothing was left to wait for. It is JSON as it stands, and a payload: what there is not is
+ * absent, and not undefined.
  *
  * @since 0.1.0
  */
 export interface End {
   readonly id: TaskId
   /** Its task's name, where the store knew it. */
-  readonly name?: string | undefined
+  readonly name?: string
   /** `unknown` where the store knew no such task. */
   readonly state: Ended["_tag"] | "unknown"
   /** How many attempts there were. */
   readonly attempts: number
   /** As those of `Stored`. */
-  readonly result?: Json | undefined
-  readonly why?: string | undefined
+  readonly result?: Json
+  readonly why?: string
 }
 
 /**

@@ -15,9 +15,6 @@ interface Known {
   awaited?: ReadonlyArray<End> | undefined
 }
 
-/** What is said of a task that is not there. */
-const unsaid = { name: undefined, result: undefined, why: undefined }
-
 export class Model {
   readonly tasks = new Map<string, Known>()
   readonly cursors = new Map<string, number>()
@@ -65,11 +62,11 @@ export class Model {
 
   private endOf(id: string): End | undefined {
     const known = this.tasks.get(id)
-    if (known === undefined) return { id, state: "unknown", attempts: 0, ...unsaid }
+    if (known === undefined) return { id, state: "unknown", attempts: 0 }
     const { offer, result, state, why } = known
-    return isEnded(state)
-      ? { id, name: offer.name, state: state._tag, attempts: state.attempt, result, why }
-      : undefined
+    if (!isEnded(state)) return undefined
+    const end = { id, name: offer.name, state: state._tag, attempts: state.attempt }
+    return { ...end, ...(result !== undefined && { result }), ...(why !== undefined && { why }) }
   }
 
   advance({ from, offers, overlap, schedule, to }: Advance, now: number): number | undefined {
