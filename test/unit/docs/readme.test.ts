@@ -10,6 +10,15 @@ const readme = read("README.md")
 const blocks = (language: string): ReadonlyArray<string> =>
   [...readme.matchAll(/^```(\w+)\n([^]*?)\n```$/gm)].flatMap(([, of, text = ""]) => (of === language ? [text] : []))
 
+describe("docs/tasks.md", () => {
+  it("shows nothing that is not a part of an example, which is run with its output asserted", () => {
+    const example = read("examples/15-tasks.ts")
+    const shown = [...read("docs/tasks.md").matchAll(/^```ts\n([^]*?)\n```$/gm)].map(([, text = ""]) => text)
+    assert.isAtLeast(shown.length, 5)
+    for (const text of shown) assert.include(example, text)
+  })
+})
+
 describe("README", () => {
   it("shows the first example, which is run with its output asserted", () => {
     assert.include(readme, read("examples/01-many-queries.ts").trim())
