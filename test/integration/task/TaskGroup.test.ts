@@ -76,7 +76,11 @@ layer(Pg.layer("TaskGroup"), { excludeTestServices: true })("a group", (it) => {
           assert.include(String(exit), "runs after its COMMIT. Wait outside of it, or use `TaskGroup.chord`")
         }
         assert.deepStrictEqual(yield* names, [])
-        assert.deepStrictEqual(yield* TaskGroup.all(members), [Exit.succeed(1), Exit.fail("odd" as const), Exit.succeed(2)])
+        assert.deepStrictEqual(yield* TaskGroup.all(members), [
+          Exit.succeed(1),
+          Exit.fail("odd" as const),
+          Exit.succeed(2)
+        ])
       })
     )
   )
