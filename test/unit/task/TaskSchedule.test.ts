@@ -165,33 +165,22 @@ describe("a schedule", () => {
 
   it.effect("does not begin the one that replaces another before that one has stopped", () => {
     const events: Array<string> = []
-    const slow = Task.toLayer(tick, (at) =>
-      Effect.gen(function* () {
-        events.push(`${at} begins`)
-        yield* Effect.onInterrupt(Effect.never, () =>
-          Effect.andThen(
-            Effect.sleep(4),
-            Effect.sync(() => events.push(`${at} stopped`))
-          )
-        )
-      })
-    )
-    return Effect.replicateEffect(timePasses(2), 12, { discard: true }).pipe(
-      Effect.provide(
-        Layer.provideMerge(
-          Layer.merge(
-            TaskSchedule.every("often", tick, moment, { every: 10, overlap: "replace" }),
-            Layer.provide(slow, TaskRunner.layer({ drain: 0 }))
-          ),
-          layerMemory()
-        )
-      ),
-      Effect.forkChild,
-      Effect.andThen(Effect.replicateEffect(timePasses(1), 60, { discard: true })),
-      Effect.andThen(
-        Effect.sync(() => assert.deepStrictEqual(events.slice(0, 3), ["10 begins", "10 stopped", "20 begins"]))
+    const slow = Task.toLayer(tick, (at) => {
+      const stopped = Effect.sync(() => events.push(`${at} stopped`))
+      return Effect.andThen(
+        Effect.sync(() => events.push(`${at} begins`)),
+        Effect.onInterrupt(Effect.never, () => Effect.andThen(Effect.sleep(4), stopped))
       )
-    )
+    })
+    const schedule = TaskSchedule.every("often", tick, moment, { every: 10, overlap: "replace" })
+    return Effect.gen(function* () {
+      yield* open(Layer.merge(schedule, Layer.provide(slow, TaskRunner.layer({ drain: 0 }))))
+      yield* timePasses(23)
+      assert.deepStrictEqual(events, ["10 begins"])
+      yield* timePasses(1)
+      assert.deepStrictEqual(events, ["10 begins", "10 stopped", "20 begins"])
+      yield* Effect.forkScoped(Effect.replicateEffect(timePasses(1), 20, { discard: true }))
+    }).pipe(Effect.provide(layerMemory()))
   })
 
   const expectedOf: Readonly<Record<Missed, ReadonlyArray<number>>> = {
