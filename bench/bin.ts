@@ -18,9 +18,22 @@ import { partition } from "./suites/partition.ts"
 import { six } from "./suites/six.ts"
 import { targets } from "./suites/targets.ts"
 import { skew } from "./suites/skew.ts"
+import { telemetry } from "./suites/telemetry.ts"
 import { terminalTable } from "./Table.ts"
 
-const suites: ReadonlyArray<Suite> = [lookups, million, rows, six, eventLoop, cancel, skew, partition, targets, exports]
+const suites: ReadonlyArray<Suite> = [
+  lookups,
+  million,
+  rows,
+  six,
+  eventLoop,
+  cancel,
+  skew,
+  partition,
+  targets,
+  exports,
+  telemetry
+]
 
 class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { message: Schema.String }) {
   override readonly [Runtime.errorExitCode] = 2
