@@ -26,7 +26,7 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
     "hyparquet-writer",
     "node:zlib"
   ],
-  task: ["src/query/", "src/internal/", "effect", "effect/sql", "effect/sql/"],
+  task: ["src/query/", "src/internal/", "effect", "effect/persistence/", "effect/sql", "effect/sql/"],
   testing: [
     "src/query/",
     "src/task/",

@@ -1,0 +1,20 @@
+/**
+ * Work beside the requests of the same process.
+ *
+ * What Effect gives is not repeated here: `Effect.forkIn` runs something for as long as a server lives, `Effect.delay`
+ * later, and a `Schedule` again and again. Added is what needs to know of the event loop:
+ *
+ * | it takes | then |
+ * |---|---|
+ * | a moment, whenever there is one | `idle` |
+ * | long, in many steps | `yieldEvery` |
+ * | long, in one step | `offload` |
+ * | long, and nobody knows where | `monitor` |
+ *
+ * @since 0.1.0
+ */
+export { idle } from "./BackgroundIdle.ts"
+export type { IdleOptions } from "./BackgroundIdle.ts"
+export { EventLoop } from "./BackgroundLoop.ts"
+export { yieldEvery } from "./BackgroundYield.ts"
+export type { Every } from "./BackgroundYield.ts"
