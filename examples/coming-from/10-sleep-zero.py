@@ -25,4 +25,5 @@ def total(n):
 
 gevent.spawn(heart)
 print(total(1_000_000))
-print("others had their turn:", len(beats) > 100)
+if beats:
+    print("others had their turn")
