@@ -17,7 +17,7 @@ const settings = Config.all({
   smtp: Config.Redacted("SMTP_URL"),
   from: Config.withDefault(Config.String("MAIL_FROM"), "form@contact.example"),
   to: Config.withDefault(Config.String("MAIL_TO"), "us@contact.example"),
-  port: Config.withDefault(Config.Port("PORT"), 3000),
+  port: Config.withDefault(Config.Int("PORT"), 3000),
   cleanUp: Config.withDefault(Config.String("CLEAN_UP"), "30 3 * * *")
 })
 
