@@ -146,6 +146,7 @@ layer(Pg.layer("Out"), { excludeTestServices: true })("a run with --out", (it) =
           yield* refused(`-- name: ${name}\nselect 1;`, ["--out", out], why)
         }
         yield* refused("-- name: a\nselect 1;\n-- name: A\nselect 2;", ["--out", out], /"A" and "a" .* cannot both be/)
+        yield* refused("-- name: é\nselect 1;\n-- name: e\u0301\nselect 2;", ["--out", out], /cannot both be/)
         yield* refused("-- name: a\nselect 1; select 2;", ["--out", out], /:4: query "a" has another statement/)
         yield* refused("-- name: a\nselect 1;", ["--format", "json"], /--format is for the files of --out/)
         yield* refused("-- name: a\nselect 1;", ["--out", out, "--delimiter", "ab"], /Expected --delimiter to be one/)

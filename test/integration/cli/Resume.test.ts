@@ -164,4 +164,39 @@ layer(Pg.layer("Resume"), { excludeTestServices: true })("a run with --resume", 
       }).pipe(Effect.scoped)
     )
   )
+
+  it.effect("lets one of many into a folder that find the lock of a process that is gone", () =>
+    inFolder((out) =>
+      Effect.gen(function* () {
+        const { observer } = yield* Pg.Pg
+        const env = { DATABASE_URL: yield* databaseUrl }
+        yield* run("select 1 / 0", ["--out", out])
+        const gone = yield* Effect.scoped(Effect.tap(start(["--version"]), ({ ended }) => ended))
+        writeFileSync(
+          join(out, ".querypool", `lock.${gone.pid}-abc`),
+          JSON.stringify({ pid: gone.pid, host: hostname() })
+        )
+        yield* observer.hold(7)
+        const args = ["run", "-", "--out", out]
+        const stdin = "select 1 from pg_advisory_lock(7)"
+        const all = yield* Effect.forEach([1, 2, 3, 4], () => start(args, { env, stdin }))
+        let ended = 0
+        for (const { ended: end } of all) yield* Effect.forkScoped(Effect.tap(end, () => Effect.sync(() => ended++)))
+        yield* waitUntil(
+          "one is in, and all others have given up",
+          Effect.map(observer.backends, (backends) => {
+            assert.isAtMost(backends.filter(atGate).length, 1)
+            return ended === all.length - 1 && backends.some(atGate)
+          })
+        )
+        yield* observer.release(7)
+        const ends = yield* Effect.forEach(all, (each) => each.ended)
+        assert.deepStrictEqual(ends.map(({ code }) => code).toSorted(), [0, 2, 2, 2])
+        for (const { stderr } of ends.filter(({ code }) => code === 2)) {
+          assert.match(stderr, /^querypool: --out \S+ cannot be used: another run \(process \d+\) uses it\. .*\n$/)
+        }
+        assert.deepStrictEqual(readdirSync(join(out, ".querypool")), ["journal.ndjson"])
+      }).pipe(Effect.scoped)
+    )
+  )
 })
