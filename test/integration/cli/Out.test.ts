@@ -2,10 +2,10 @@ import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { inFolder } from "../../support/inFolder.ts"
 import * as Pg from "../../support/Pg.ts"
 import { waitUntil } from "../../support/waitUntil.ts"
 import { databaseUrl, outcomesOf, querypool, run, runJson, start } from "./Command.ts"
+import { inOut } from "./OutFolder.ts"
 
 /** Files below a folder, but for what is the run's own. */
 const filesIn = (folder: string): ReadonlyArray<string> =>
@@ -13,9 +13,6 @@ const filesIn = (folder: string): ReadonlyArray<string> =>
     .filter((entry) => entry.isFile() && !entry.parentPath.endsWith(".querypool"))
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
     .toSorted()
-
-const inOut = <A, E, R>(use: (out: string, folder: string) => Effect.Effect<A, E, R>) =>
-  inFolder((folder) => use(join(folder, "out"), folder))
 
 layer(Pg.layer("Out"), { excludeTestServices: true })("a run with --out", (it) => {
   it.effect("writes a file for each query with a result, and tells what is in it", () =>

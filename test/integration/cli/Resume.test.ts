@@ -7,11 +7,10 @@ import { inFolder } from "../../support/inFolder.ts"
 import * as Pg from "../../support/Pg.ts"
 import { waitUntil } from "../../support/waitUntil.ts"
 import { databaseUrl, outcomesOf, run, runJson, start } from "./Command.ts"
-
-const journalOf = (out: string) => join(out, ".querypool", "journal.ndjson")
+import { journalOf, journalPath } from "./OutFolder.ts"
 
 const tagsOf = (out: string) =>
-  readFileSync(journalOf(out), "utf8")
+  journalOf(out)
     .trimEnd()
     .split("\n")
     .map((line): string => JSON.parse(line)["_tag"])
@@ -100,14 +99,14 @@ layer(Pg.layer("Resume"), { excludeTestServices: true })("a run with --resume", 
       Effect.gen(function* () {
         yield* run(twoReads("1 / 0"), ["--out", out])
         const first = readFileSync(join(out, "a.csv"), "utf8")
-        appendFileSync(journalOf(out), '{"_tag":"ended","key":"')
+        appendFileSync(journalPath(out), '{"_tag":"ended","key":"')
         const second = yield* run(twoReads("1"), ["--out", out, "--resume"])
         assert.strictEqual(second.code, 0, second.stderr)
         assert.strictEqual(readFileSync(join(out, "a.csv"), "utf8"), first)
         assert.deepStrictEqual(tagsOf(out), ["begun", "ended", "ended", "resumed", "ended", "over"])
 
-        const lines = readFileSync(journalOf(out), "utf8").split("\n")
-        writeFileSync(journalOf(out), [lines[0], "garbage", ...lines.slice(1, 3), ""].join("\n"))
+        const lines = journalOf(out).split("\n")
+        writeFileSync(journalPath(out), [lines[0], "garbage", ...lines.slice(1, 3), ""].join("\n"))
         const third = yield* run(twoReads("1"), ["--out", out, "--resume"])
         assert.match(third.stderr, /^querypool: --resume cannot go on: .*journal.ndjson: line 2 is none of a journal's/)
         assert.strictEqual(third.code, 2)
