@@ -13,6 +13,7 @@ export default defineConfig({
     alias: [
       { find: /^querypool\/embedded$/, replacement: source("embedded/EmbeddedPostgres.ts") },
       { find: /^querypool\/task$/, replacement: source("task/index.ts") },
+      { find: /^querypool\/testing$/, replacement: source("testing/index.ts") },
       { find: /^querypool$/, replacement: source("index.ts") }
     ]
   },

@@ -36,8 +36,10 @@ try {
       'import { PgQueryPool, Query, QueryPool } from "querypool"',
       'import { EmbeddedPostgres } from "querypool/embedded"',
       'import { Task, TaskRunner, TaskStoreMemory } from "querypool/task"',
+      'import { Faults, TestQueryPool } from "querypool/testing"',
       "const tasks = [Task.make, TaskRunner.layer, TaskStoreMemory.layerMemory]",
-      "for (const it of [PgQueryPool.layer, Query.make, QueryPool.all, EmbeddedPostgres.layer, ...tasks])",
+      "const testing = [Faults.queries, TestQueryPool.layer]",
+      "for (const it of [PgQueryPool.layer, Query.make, QueryPool.all, EmbeddedPostgres.layer, ...tasks, ...testing])",
       '  if (typeof it !== "function") throw new Error("an export is missing")',
       // By its file: the page of a report is made of others that have to be there.
       'const { page } = await import("./node_modules/querypool/dist/cli/report/Page.js")',

@@ -4,6 +4,9 @@
  * What a pool counts anyway is read when somebody exports, so nothing is counted twice, and a pool whose metrics nobody
  * asked for does the same as one whose metrics are read. Only how long each query took has to be counted for this.
  *
+ * After the pool's end they are read once more: an exporter does so at its own end, which comes after that of a pool
+ * whose layer stands on it, and what a short program did would be told to nobody.
+ *
  * @internal
  */
 import type { Context } from "effect"
@@ -37,13 +40,13 @@ export interface Source {
 export class PgMetrics implements Meter {
   private readonly context: Context.Context<never>
   private readonly source: Source
-  private readonly registrations: Array<Metric.Registration> = []
   private readonly pool: Attributes
   /** By the query's name, and what it failed with. */
   private readonly durations = new Map<string, Histogram>()
   private readonly retries = new Map<string, { count: number }>()
   /** How cancels ended of which there is a metric. */
   private readonly cancels = new Set<string>()
+  private isOver = false
 
   constructor(context: Context.Context<never>, source: Source) {
     this.context = context
@@ -52,9 +55,10 @@ export class PgMetrics implements Meter {
     this.ofConnections()
   }
 
-  /** Takes them out of the registry. */
-  remove(): void {
-    for (const { remove } of this.registrations.splice(0)) remove()
+  /** The pool ends: each is taken out of the registry by whoever reads it next. */
+  end(): void {
+    this.ofCancels()
+    this.isOver = true
   }
 
   ended(summary: string, seconds: number, failure: Failure | undefined): void {
@@ -160,7 +164,7 @@ export class PgMetrics implements Meter {
       attributes: { ...attributes, unit: "s" },
       boundaries: boundsSeconds
     })
-    this.registrations.push(Metric.registerUnsafe(metric, this.context, { get: read, update: unused, modify: unused }))
+    this.register(metric, read)
   }
 
   private counter(
@@ -172,8 +176,15 @@ export class PgMetrics implements Meter {
     read: () => number
   ): void {
     const metric = Metric.counter(id, { description, attributes: { ...attributes, unit }, incremental })
-    const get = () => ({ count: read(), incremental })
-    this.registrations.push(Metric.registerUnsafe(metric, this.context, { get, update: unused, modify: unused }))
+    this.register(metric, () => ({ count: read(), incremental }))
+  }
+
+  private register<Input, State>(metric: Metric.Metric<Input, State>, read: () => State): void {
+    const get = () => {
+      if (this.isOver) registration.remove()
+      return read()
+    }
+    const registration = Metric.registerUnsafe(metric, this.context, { get, update: unused, modify: unused })
   }
 }
 

@@ -90,7 +90,7 @@ export const tagsOf = ({ comments = "none" }: Options): Tags | undefined =>
   comments === "none" ? undefined : new Tags(comments === "trace")
 
 /**
- * Metrics are in the registry until the scope closes.
+ * Metrics are in the registry until the scope closes, and then until they are read once more.
  *
  * @internal
  */
@@ -109,7 +109,7 @@ export const make = Effect.fnUntraced(function* (
     const server = Object.fromEntries(Object.entries(attributes).map(([key, value]) => [key, String(value)]))
     meter = yield* Effect.acquireRelease(
       Effect.sync(() => new PgMetrics(context, { ...source, server, poolName })),
-      (metrics) => Effect.sync(() => metrics.remove())
+      (metrics) => Effect.sync(() => metrics.end())
     )
   }
   return {

@@ -23,8 +23,8 @@ export class SpanQuota {
     this.filledAt ??= nowMillis
     if (this.left < 1) {
       const gained = ((nowMillis - this.filledAt) / 1000) * this.perSecond
-      if (gained < 1) return false
-      this.left = Math.min(this.perSecond, gained)
+      if (this.left + gained < 1) return false
+      this.left = Math.min(this.perSecond, this.left + gained)
       this.filledAt = nowMillis
     }
     this.left--

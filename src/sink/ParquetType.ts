@@ -35,7 +35,16 @@ export interface ParquetType {
 const bigint = (value: number | bigint | undefined): bigint | undefined =>
   value === undefined ? undefined : BigInt(value)
 
-const readString: ParquetType["read"] = (bytes, from, to) => bytes.toString("utf8", from, to)
+/**
+ * Bytes of the longest text: the writer takes strings, and V8 has none longer than half a gigabyte
+ * (`buffer.constants.MAX_STRING_LENGTH`).
+ *
+ * @internal
+ */
+export const longestText = 2 ** 29 - 24
+
+const readString: ParquetType["read"] = (bytes, from, to) =>
+  to - from > longestText ? undefined : bytes.toString("utf8", from, to)
 
 const text: ParquetType = {
   element: { type: "BYTE_ARRAY", converted_type: "UTF8", logical_type: { type: "STRING" } },

@@ -3,6 +3,8 @@
  *
  *     from        input      to
  *     ----------  ---------  ----------
+ *     awaiting    join       scheduled
+ *     awaiting    cancel     cancelled
  *     scheduled   due        ready
  *     scheduled   cancel     cancelled
  *     ready       claim      running
@@ -17,16 +19,20 @@
  *     running     cancel     cancelled
  *     running     handBack   ready
  *     running     expire     ready
+ *     running     expire     dead
  *     retrying    due        ready
  *     retrying    cancel     cancelled
  *     failed      requeue    ready
  *     cancelled   requeue    ready
  *     dead        requeue    ready
  *
- *     offer ──► scheduled ──due──► ready ──claim──► running ──┬─ succeed ────────► succeeded
+ *     offer ──► awaiting
+ *      │            │ join
+ *      │            ▼
+ *      ├──────► scheduled ──due──► ready ──claim──► running ──┬─ succeed ────────► succeeded
  *      │             ▲               ▲                 │      ├─ fail, discard ──► failed ─┐
  *      └─────────────┼───────────────┤                 │      ├─ cancel ─────────► cancelled ─┤ requeue
- *                    └────snooze─────┼─────────────────┤      └─ giveUp ─────────► dead ─────┘   │
+ *                    └────snooze─────┼─────────────────┤      └─ giveUp, expire ─► dead ─────┘   │
  *                    retrying ◄──────┼──────retry──────┤                                         │
  *                        └────due────┤                 │                                         │
  *                                    └─handBack, expire┘ ◄───────────────────────────────────────┘
@@ -36,13 +42,29 @@
  *   to do distributed locking", 2016.)
  * - `attempt` counts what was begun and is over or under way. A task that asked to be left for later (`snooze`) or was
  *   handed back has not used one.
- * - A lease that has run out (`expire`) has used its attempt: whoever held it may have died of the task.
+ * - A lease that has run out (`expire`) has used its attempt: whoever held it may have died of the task. So many in a row
+ *   (`lost`) as are allowed make the task dead, or it would take one runner with it after the other. An attempt that came
+ *   to any other end was survived, and the next one counts from 0.
+ * - What awaits other tasks is told once that all of them have ended (`join`), and never waits for them again.
  * - Each task ends once. What has ended is ended for good, unless a person has it queued again (`requeue`), which counts
  *   its attempts from 0 and makes it a task that has not ended.
  *
  * @since 0.1.0
  */
 import { Result } from "effect"
+
+/**
+ * Waits for other tasks to end.
+ *
+ * @since 0.1.0
+ */
+export interface Awaiting {
+  readonly _tag: "awaiting"
+  /** 0. */
+  readonly attempt: number
+  /** From when on it may run, once they have: milliseconds since the epoch, as all moments here. */
+  readonly at: number
+}
 
 /**
  * Waits for its time.
@@ -53,7 +75,7 @@ export interface Scheduled {
   readonly _tag: "scheduled"
   /** How many attempts there were. */
   readonly attempt: number
-  /** From when on it may run: milliseconds since the epoch, as all moments here. */
+  /** From when on it may run. */
   readonly at: number
 }
 
@@ -67,6 +89,8 @@ export interface Ready {
   readonly attempt: number
   /** Since when it may run. */
   readonly at: number
+  /** How many leases in a row have run out. */
+  readonly lost: number
 }
 
 /**
@@ -79,6 +103,7 @@ export interface Running {
   /** Which attempt, from 1. */
   readonly attempt: number
   readonly at: number
+  readonly lost: number
   /** Of this claim, and of no other. */
   readonly token: number
   /** The runner's name. */
@@ -111,11 +136,12 @@ export interface Ended {
 }
 
 /** @since 0.1.0 */
-export type TaskState = Scheduled | Ready | Running | Retrying | Ended
+export type TaskState = Awaiting | Scheduled | Ready | Running | Retrying | Ended
 
 /**
  * What can happen to a task.
  *
+ * - `join`: the tasks that it awaits have ended
  * - `due`: its time has come
  * - `claim`: a runner takes it
  * - `renew`: its runner goes on with it
@@ -126,18 +152,19 @@ export type TaskState = Scheduled | Ready | Running | Retrying | Ended
  * - `giveUp`: there is no use in trying again: a defect, a payload that nobody can read, the last attempt
  * - `cancel`: somebody does not want it any more
  * - `handBack`: its runner stops, and it has not ended
- * - `expire`: its lease has run out
+ * - `expire`: its lease has run out, of which so many in a row (`limit`) are its end
  * - `requeue`: a person wants it once more
  *
  * @since 0.1.0
  */
 export type Input =
-  | { readonly _tag: "due" }
+  | { readonly _tag: "join" | "due" }
   | { readonly _tag: "claim"; readonly token: number; readonly runner: string; readonly leaseUntil: number }
   | { readonly _tag: "renew"; readonly token: number; readonly leaseUntil: number }
   | { readonly _tag: "succeed" | "fail" | "discard" | "giveUp" | "handBack"; readonly token: number }
   | { readonly _tag: "retry" | "snooze"; readonly token: number; readonly at: number }
-  | { readonly _tag: "cancel" | "expire" | "requeue" }
+  | { readonly _tag: "expire"; readonly limit: number }
+  | { readonly _tag: "cancel" | "requeue" }
 
 /**
  * The input changes nothing.
@@ -170,7 +197,14 @@ export const isEnded = (state: TaskState): state is Ended =>
  * @since 0.1.0
  */
 export const offered = (now: number, at: number = now): Scheduled | Ready =>
-  at > now ? { _tag: "scheduled", attempt: 0, at } : { _tag: "ready", attempt: 0, at: now }
+  at > now ? { _tag: "scheduled", attempt: 0, at } : ready(0, now)
+
+/**
+ * The state of a task that is offered with others to await.
+ *
+ * @since 0.1.0
+ */
+export const awaiting = (now: number, at: number = now): Awaiting => ({ _tag: "awaiting", attempt: 0, at })
 
 /**
  * The state after an input at a moment, or why it changes nothing.
@@ -179,6 +213,8 @@ export const offered = (now: number, at: number = now): Scheduled | Ready =>
  */
 export const move = (state: TaskState, input: Input, now: number): Result.Result<TaskState, Refusal> => {
   switch (state._tag) {
+    case "awaiting":
+      return moveAwaiting(state, input, now)
     case "scheduled":
     case "retrying":
       return moveWaiting(state, input, now)
@@ -188,23 +224,31 @@ export const move = (state: TaskState, input: Input, now: number): Result.Result
       return moveRunning(state, input, now)
     default:
       return input._tag === "requeue" && state._tag !== "succeeded"
-        ? Result.succeed({ _tag: "ready", attempt: 0, at: now })
+        ? Result.succeed(ready(0, now))
         : Result.fail(illegal)
   }
+}
+
+const moveAwaiting = (state: Awaiting, input: Input, now: number): Result.Result<TaskState, Refusal> => {
+  if (input._tag === "cancel") return Result.succeed(ended("cancelled", state, now))
+  if (input._tag !== "join") return Result.fail(illegal)
+  // It has waited for a runner since now, and not since it was offered: others would have to let it pass.
+  return Result.succeed({ _tag: "scheduled", attempt: state.attempt, at: Math.max(state.at, now) })
 }
 
 const moveWaiting = (state: Scheduled | Retrying, input: Input, now: number): Result.Result<TaskState, Refusal> => {
   if (input._tag === "cancel") return Result.succeed(ended("cancelled", state, now))
   if (input._tag !== "due") return Result.fail(illegal)
   // It waits since it was due: of tasks that were all looked at too late, the one that was due first is first.
-  return now < state.at ? Result.fail(early) : Result.succeed({ _tag: "ready", attempt: state.attempt, at: state.at })
+  return now < state.at ? Result.fail(early) : Result.succeed(ready(state.attempt, state.at))
 }
 
 const moveReady = (state: Ready, input: Input, now: number): Result.Result<TaskState, Refusal> => {
   if (input._tag === "cancel") return Result.succeed(ended("cancelled", state, now))
   if (input._tag !== "claim") return Result.fail(illegal)
   const { leaseUntil, runner, token } = input
-  return Result.succeed({ _tag: "running", attempt: state.attempt + 1, at: now, token, runner, leaseUntil })
+  const { attempt, lost } = state
+  return Result.succeed({ _tag: "running", attempt: attempt + 1, at: now, lost, token, runner, leaseUntil })
 }
 
 const moveRunning = (state: Running, input: Input, now: number): Result.Result<TaskState, Refusal> => {
@@ -227,14 +271,30 @@ const moveRunning = (state: Running, input: Input, now: number): Result.Result<T
     case "snooze":
       return Result.succeed({ _tag: "scheduled", attempt: state.attempt - 1, at: input.at })
     case "handBack":
-      return Result.succeed({ _tag: "ready", attempt: state.attempt - 1, at: now })
+      return Result.succeed(ready(state.attempt - 1, now))
     case "expire":
-      return now < state.leaseUntil
-        ? Result.fail(early)
-        : Result.succeed({ _tag: "ready", attempt: state.attempt, at: now })
+      return expired(state, input.limit, now)
     default:
       return Result.fail(illegal)
   }
 }
+
+/**
+ * For people: why a task has lost its runner.
+ *
+ * @since 0.1.0
+ */
+export const whyExpired = ({ lost, runner }: Running): string => {
+  const times = lost === 0 ? "its lease ran out" : `its lease ran out ${lost + 1} times in a row`
+  return `${times}, at last that of "${runner}", which may have died of it`
+}
+
+const expired = (state: Running, limit: number, now: number): Result.Result<TaskState, Refusal> => {
+  if (now < state.leaseUntil) return Result.fail(early)
+  const lost = state.lost + 1
+  return Result.succeed(lost < limit ? ready(state.attempt, now, lost) : ended("dead", state, now))
+}
+
+const ready = (attempt: number, at: number, lost = 0): Ready => ({ _tag: "ready", attempt, at, lost })
 
 const ended = (_tag: Ended["_tag"], { attempt }: TaskState, at: number): Ended => ({ _tag, attempt, at })

@@ -11,8 +11,16 @@
  *   one that has waited longest. Waiting raises a priority by one each `agingMillis`, so that none waits for ever: who
  *   is first is `at - priority * agingMillis`, the smallest, then the smallest id. (The dynamic priority of J. R.
  *   Jackson, "Some problems in queueing with dynamic priorities", 1960. Since all age alike, an order once made stays.)
+ * - **None takes one runner with it after the other.** A task whose lease has run out is claimed again; when that has
+ *   happened `lostLeases` times in a row, it is dead. A runner that stops hands back what it has, and loses none.
  * - **Bounded.** What has ended is kept for `retentionMillis`, and of each queue no more than `retained` that succeeded
  *   and as many that did not: what went well does not push out what a person may want to queue again.
+ * - **A schedule's tasks one after the other**, in the order of their offers: one is claimed once those before it have ended.
+ *   `advance` offers what is due of a schedule and notes how far the schedule has come, both or neither, and only for one
+ *   who knew how far it was: of many processes with the same schedule one offers each occurrence.
+ * - **Joins.** A task may await others (`awaits`). It is due once all of them have ended, however they did, and gets how
+ *   they had at that moment. That is decided once: one that is queued again later does not bring it about anew. What is
+ *   awaited is not forgotten before; being kept, and its time, count from then.
  * - **No lost wake-up.** `watch` gives a first, empty change once it watches: who looks then, and again at each change,
  *   misses nothing.
  *
@@ -20,6 +28,7 @@
  * contract. Moments are milliseconds since the epoch, and come from the caller.
  *
  * ```text
+ *   offer ─► [awaiting] ─ the last of those that it awaits has ended ─► [scheduled|ready]
  *   offer ─► [scheduled|ready] ─claim(token)─► [running] ─settle(token)─► [ended|retrying|scheduled|ready]
  *                     ▲                            │
  *                     └────── sweep: due, expired ─┘
@@ -27,9 +36,10 @@
  *
  * | when this is lost | this happens |
  * |---|---|
- * | the runner | its leases run out, others claim its tasks; what it still settles is stale |
+ * | the runner | its leases run out, others claim its tasks, each up to `lostLeases` times; what it still settles is stale |
  * | the answer to `settle` | said again, it is stale, and the task is as the first one left it |
  * | the answer to `offer` | offered again with its id, it is the same task |
+ * | the answer to `advance` | said again, it changes nothing, and the schedule is where the first one left it |
  * | the answer to a COMMIT | the store in memory has no task then, also where the transaction was committed; one in the database has what the database has |
  * | the store in memory | all of it is gone with the process |
  *
@@ -37,7 +47,7 @@
  */
 import { Context, type Effect, type Stream } from "effect"
 import type { TaskError } from "./TaskError.ts"
-import type { TaskState } from "./TaskState.ts"
+import type { Ended, TaskState } from "./TaskState.ts"
 
 /**
  * Names a task in its store.
@@ -75,6 +85,60 @@ export interface Offer {
   readonly uniqueKey?: string | undefined
   /** Of tasks with the same key only so many run at once as the runner allows. */
   readonly limitKey?: string | undefined
+  /**
+   * It is not due before all of these have ended: tasks that the store knows, or that stand before it in the same
+   * `offer`. One that the store does not know counts as ended.
+   */
+  readonly awaits?: ReadonlyArray<TaskId> | undefined
+  /** The schedule that it is an occurrence of: its tasks run one after the other, in the order of their offers. */
+  readonly schedule?: string | undefined
+}
+
+/**
+ * What becomes of an occurrence while tasks of the same schedule have not ended.
+ *
+ * - `skip`: it is left out
+ * - `queue`: it waits for them
+ * - `replace`: they are cancelled
+ *
+ * @since 0.1.0
+ */
+export type Overlap = "skip" | "queue" | "replace"
+
+/**
+ * How a schedule goes on.
+ *
+ * @since 0.1.0
+ */
+export interface Advance {
+  readonly schedule: string
+  /** How far it has come, as the caller knows: a moment, or `undefined` where it has not begun. */
+  readonly from: number | undefined
+  /** How far it has come then. */
+  readonly to: number
+  /** What is due, each with this schedule as its own. */
+  readonly offers: ReadonlyArray<Offer>
+  /** What was offered before decides. Those of one call do not overlap with each other: they run one after the other. */
+  readonly overlap: Overlap
+}
+
+/**
+ * How a task had ended when nothing was left to wait for. It is JSON as it stands, and a payload: what there is not is
+ * absent, and not undefined.
+ *
+ * @since 0.1.0
+ */
+export interface End {
+  readonly id: TaskId
+  /** Its task's name, where the store knew it. */
+  readonly name?: string
+  /** `unknown` where the store knew no such task. */
+  readonly state: Ended["_tag"] | "unknown"
+  /** How many attempts there were. */
+  readonly attempts: number
+  /** As those of `Stored`. */
+  readonly result?: Json
+  readonly why?: string
 }
 
 /**
@@ -85,10 +149,14 @@ export interface Offer {
 export interface Stored extends Offer {
   readonly state: TaskState
   readonly offeredAt: number
-  /** What it ended with, encoded: of a success its value, otherwise its error; of `dead`, what went wrong as text. */
+  /** What it ended with, encoded: of one that succeeded its value, of one that failed its error. */
   readonly result?: Json | undefined
+  /** For people: why it is dead or was discarded, or why its last attempt failed. */
+  readonly why?: string | undefined
   /** The latest that its handler has reported. */
   readonly progress?: Json | undefined
+  /** How those that it `awaits` had ended, in that order: from then on, until it has succeeded itself. */
+  readonly awaited?: ReadonlyArray<End> | undefined
 }
 
 /**
@@ -111,6 +179,7 @@ export interface Settlement extends Claim {
     | { readonly _tag: "succeed" | "fail" | "discard" | "giveUp" | "handBack" }
     | { readonly _tag: "retry" | "snooze"; readonly at: number }
   readonly result?: Json | undefined
+  readonly why?: string | undefined
 }
 
 /**
@@ -151,6 +220,18 @@ export interface Filter {
 }
 
 /**
+ * How many tasks there are of a queue and a name in a state: one or more.
+ *
+ * @since 0.1.0
+ */
+export interface Count {
+  readonly queue: string
+  readonly name: string
+  readonly state: TaskState["_tag"]
+  readonly count: number
+}
+
+/**
  * Something has changed. A reader that is slow gets the changes of the meantime as one.
  *
  * @since 0.1.0
@@ -165,6 +246,18 @@ export interface Change {
 }
 
 /**
+ * What `sweep` found.
+ *
+ * @since 0.1.0
+ */
+export interface Swept {
+  /** The moment at which there is something to do again, if one is known. */
+  readonly next: number | undefined
+  /** Those whose lease had run out: they are ready again, or dead. */
+  readonly expired: ReadonlyArray<Stored>
+}
+
+/**
  * What remembers tasks.
  *
  * @since 0.1.0
@@ -174,9 +267,25 @@ export class TaskStore extends Context.Service<
   {
     /**
      * Hands tasks over. Gives for each the id under which it is known: its own, or that of the task with its `uniqueKey`
-     * that has not ended. A task whose id is known already is left as it is.
+     * that has not ended. A task whose id is known already is left as it is. One that awaits a task of the same call
+     * which is known by another id awaits that one.
+     *
+     * With `onDuplicate: "fail"` none is handed over, and it fails with `Duplicate`, when one of them would be that other
+     * task. In a transaction, that is what is known when it is offered.
      */
-    readonly offer: (offers: ReadonlyArray<Offer>, now: number) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
+    readonly offer: (
+      offers: ReadonlyArray<Offer>,
+      now: number,
+      options?: { readonly onDuplicate?: "existing" | "fail" | undefined }
+    ) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
+    /**
+     * Moves schedules on. Gives for each how far it has come now: `to`, if it was at `from`, and its tasks are offered then
+     * as `overlap` says; otherwise nothing has changed. It is in no transaction of the caller's.
+     */
+    readonly advance: (
+      advances: ReadonlyArray<Advance>,
+      now: number
+    ) => Effect.Effect<ReadonlyArray<number | undefined>, TaskError>
     /** Takes tasks that are due, in order within each queue, never more than asked for. */
     readonly claim: (
       request: ClaimRequest
@@ -198,17 +307,16 @@ export class TaskStore extends Context.Service<
     readonly cancel: (ids: ReadonlyArray<TaskId>, now: number) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
     /**
      * Queues once more what was cancelled, failed or is dead; gives the ids for which that was so. One with a
-     * `uniqueKey` is left as it is while another with that key has not ended.
+     * `uniqueKey` is left as it is while another with that key has not ended, and one that was cancelled before those
+     * that it awaits had ended for good.
      */
     readonly requeue: (ids: ReadonlyArray<TaskId>, now: number) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
     /** What is known of these; nothing of those that are unknown. */
     readonly get: (ids: ReadonlyArray<TaskId>) => Effect.Effect<ReadonlyArray<Stored>, TaskError>
     readonly list: (filter: Filter) => Effect.Effect<ReadonlyArray<Stored>, TaskError>
-    /**
-     * Makes ready what is due and what has run out of its lease, and forgets what ended long ago. Gives the moment at
-     * which there is something to do again, if one is known.
-     */
-    readonly sweep: (now: number) => Effect.Effect<number | undefined, TaskError>
+    readonly counts: (filter: Pick<Filter, "queue" | "name">) => Effect.Effect<ReadonlyArray<Count>, TaskError>
+    /** Makes ready what is due, ends leases that have run out, and forgets what ended long ago. */
+    readonly sweep: (now: number) => Effect.Effect<Swept, TaskError>
     /** What changes, of these tasks or of all: an empty change as soon as it watches, and then each that comes. */
     readonly watch: (ids?: ReadonlyArray<TaskId>) => Stream.Stream<Change, TaskError>
   }

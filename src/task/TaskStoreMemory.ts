@@ -1,6 +1,6 @@
 /**
  * Remembers tasks in this process: all of them are gone with it. For work that may be lost, for tests, and for
- * programs whose tasks live no longer than they do.
+ * programs whose tasks live no longer than they do. When its layer closes, the log names those that have not ended.
  *
  * What is offered inside a transaction becomes visible by effect/sql's `afterCommit`, once the server has answered the
  * COMMIT. Where that answer is lost, nothing is offered, whatever became of the transaction: a task that must not be lost
@@ -8,12 +8,16 @@
  *
  * @since 0.1.0
  */
-import { Context, Duration, Effect, Layer, Option } from "effect"
-import { SqlClient } from "effect/sql/SqlClient"
+import type { Duration } from "effect"
+import { Effect, Layer } from "effect"
 import { TaskChanges } from "./TaskChanges.ts"
-import type { Offer, Stored } from "./TaskStore.ts"
+import { Duplicate, TaskError } from "./TaskError.ts"
+import * as TaskLog from "./TaskLog.ts"
+import type { Offer, Stored, TaskId } from "./TaskStore.ts"
 import { TaskStore } from "./TaskStore.ts"
 import { TaskTable } from "./TaskTable.ts"
+import { checkedCount, checkedMillis } from "./TaskTime.ts"
+import { transactionOf } from "./TaskTransaction.ts"
 
 /**
  * How much the store keeps.
@@ -28,11 +32,11 @@ export interface Options {
    * about 5 MB of small ones.
    */
   readonly retained?: number | undefined
+  /** How many leases of a task have to run out, one after the other, for it to be dead: an integer from 1. Default 3. */
+  readonly lostLeases?: number | undefined
   /** How long a task waits for as much as one more of priority. Default one minute. */
   readonly aging?: Duration.Input | undefined
 }
-
-const millisOf = (duration: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(duration))
 
 /**
  * A store in memory.
@@ -40,14 +44,19 @@ const millisOf = (duration: Duration.Input): number => Duration.toMillis(Duratio
  * @since 0.1.0
  */
 export const layerMemory = (options: Options = {}): Layer.Layer<TaskStore> => {
-  const { aging = "1 minute", retained = 10_000, retention = "1 day" } = options
-  if (!Number.isSafeInteger(retained) || retained < 0) {
-    throw new RangeError(`Expected \`retained\` to be an integer from 0, got ${String(retained)}`)
+  const { aging = "1 minute", lostLeases = 3, retained = 10_000, retention = "1 day" } = options
+  const limits = {
+    agingMillis: checkedMillis("aging", aging),
+    retentionMillis: checkedMillis("retention", retention),
+    retained: checkedCount("retained", retained, 0),
+    lostLeases: checkedCount("lostLeases", lostLeases, 1)
   }
-  const limits = { agingMillis: millisOf(aging), retentionMillis: millisOf(retention), retained }
-  return Layer.sync(TaskStore, () => {
+  const make = Effect.gen(function* () {
     const changes = new TaskChanges()
     const table = new TaskTable(limits, changes)
+    yield* Effect.addFinalizer(() =>
+      TaskLog.lost(table.list({ states: ["awaiting", "scheduled", "ready", "running", "retrying"], limit: Infinity }))
+    )
 
     /** Watchers learn of a change when all of it is there. */
     const changing = <A>(change: () => A): Effect.Effect<A> =>
@@ -57,22 +66,26 @@ export const layerMemory = (options: Options = {}): Layer.Layer<TaskStore> => {
         return result
       })
 
-    const offer = (offers: ReadonlyArray<Offer>, now: number) =>
-      Effect.withFiber<ReadonlyArray<string>>(({ context }) => {
+    const offer: TaskStore["Service"]["offer"] = (offers, now, { onDuplicate = "existing" } = {}) =>
+      Effect.withFiber(({ context }) => {
+        const duplicate = onDuplicate === "fail" ? table.duplicateOf(offers) : undefined
+        if (duplicate !== undefined) {
+          const { id, name, uniqueKey } = duplicate
+          return Effect.fail(new TaskError({ task: name, reason: new Duplicate({ id, uniqueKey }) }))
+        }
         const sql = transactionOf(context)
-        if (sql === undefined) return changing(() => offers.map((one) => table.offer(one, now)))
-        const isNew = offers.map((one) => table.knownAs(one) === undefined)
-        const insert = changing(() => {
-          for (const [index, one] of offers.entries()) if (isNew[index] === true) table.offer(one, now)
-        })
+        if (sql === undefined) return changing(() => offerAll(table, offers, now))
+        const known = new Map(offers.map((one) => [one.id, table.knownAs(one)]))
+        const insert = changing(() => offerAll(table, offers, now, known))
         return Effect.as(
           sql.afterCommit(insert),
-          offers.map((one) => table.knownAs(one) ?? one.id)
+          offers.map(({ id }) => known.get(id) ?? id)
         )
       })
 
     return TaskStore.of({
       offer,
+      advance: (advances, now) => changing(() => advances.map((advance) => table.advance(advance, now))),
       claim: (request) => changing(() => table.claim(request)),
       renew: (claims, leaseMillis, now) => Effect.sync(() => table.renew(claims, leaseMillis, now)),
       settle: (settlements, now) => changing(() => table.settle(settlements, now)),
@@ -89,15 +102,27 @@ export const layerMemory = (options: Options = {}): Layer.Layer<TaskStore> => {
             return stored === undefined ? [] : [stored]
           })
         ),
+      counts: (filter) => Effect.sync(() => table.counts(filter)),
       list: (filter) => Effect.sync(() => table.list(filter)),
       sweep: (now) => changing(() => table.sweep(now)),
       watch: (ids) => changes.watch(ids)
     })
   })
+  return Layer.effect(TaskStore, make)
 }
 
-/** The client whose transaction the context is in. */
-const transactionOf = (context: Context.Context<never>): SqlClient | undefined => {
-  const sql = Option.getOrUndefined(Context.getOption(context, SqlClient))
-  return sql !== undefined && Option.isSome(Context.getOption(context, sql.transactionService)) ? sql : undefined
+/** Those that are `known` stay with the task whose id was given for them. */
+const offerAll = (
+  table: TaskTable,
+  offers: ReadonlyArray<Offer>,
+  now: number,
+  known?: ReadonlyMap<TaskId, TaskId | undefined>
+): ReadonlyArray<TaskId> => {
+  const ids = new Map<TaskId, TaskId>()
+  return offers.map((offer) => {
+    const awaits = offer.awaits?.map((id) => ids.get(id) ?? id)
+    const id = known?.get(offer.id) ?? table.offer(awaits === undefined ? offer : { ...offer, awaits }, now)
+    ids.set(offer.id, id)
+    return id
+  })
 }

@@ -9,61 +9,38 @@
 import { Result } from "effect"
 import { Heap } from "../internal/Heap.ts"
 import type { TaskChanges } from "./TaskChanges.ts"
+import { TaskCounts } from "./TaskCounts.ts"
+import * as TaskEnd from "./TaskEnd.ts"
+import { Entry, uniqueNameOf } from "./TaskEntry.ts"
+import { TaskJoins } from "./TaskJoins.ts"
+import { TaskPast } from "./TaskPast.ts"
 import { TaskQueues } from "./TaskQueues.ts"
+import { TaskSeries } from "./TaskSeries.ts"
 import type { Input, TaskState } from "./TaskState.ts"
-import { isEnded, move, offered } from "./TaskState.ts"
-import type { Claim, ClaimRequest, Filter, Json, Offer, Settlement, Stored, TaskId } from "./TaskStore.ts"
+import { awaiting, isEnded, move, offered, whyExpired } from "./TaskState.ts"
+import type {
+  Advance,
+  Claim,
+  ClaimRequest,
+  Count,
+  Filter,
+  Json,
+  Offer,
+  Settlement,
+  Stored,
+  Swept,
+  TaskId
+} from "./TaskStore.ts"
+
+/** What is said of a task with its move. */
+type Said = Pick<Settlement, "result" | "why">
 
 /** @internal */
 export interface Limits {
   readonly agingMillis: number
   readonly retentionMillis: number
   readonly retained: number
-}
-
-/** A task. Its version is another one whenever it has come to stand in another place. */
-class Entry {
-  readonly offer: Offer
-  readonly offeredAt: number
-  state: TaskState
-  result: Json | undefined
-  progress: Json | undefined
-  version = 0
-  /** All ids under which it is known. */
-  readonly ids: Array<TaskId>
-
-  constructor(offer: Offer, offeredAt: number, state: TaskState) {
-    this.offer = offer
-    this.offeredAt = offeredAt
-    this.state = state
-    this.ids = [offer.id]
-  }
-
-  get id(): TaskId {
-    return this.offer.id
-  }
-
-  get name(): string {
-    return this.offer.name
-  }
-
-  get queue(): string {
-    return this.offer.queue
-  }
-
-  get limitKey(): string | undefined {
-    return this.offer.limitKey
-  }
-
-  get uniqueName(): string | undefined {
-    const { name, uniqueKey } = this.offer
-    return uniqueKey === undefined ? undefined : uniqueNameOf(name, uniqueKey)
-  }
-
-  stored(): Stored {
-    const { offer, offeredAt, progress, result, state } = this
-    return { ...offer, state, offeredAt, result, progress }
-  }
+  readonly lostLeases: number
 }
 
 /** When something may have to be done with a task. */
@@ -79,8 +56,6 @@ const alarms = () =>
     ({ entry, version }) => entry.version === version
   )
 
-const uniqueNameOf = (name: string, key: string): string => JSON.stringify([name, key])
-
 /** @internal */
 export class TaskTable {
   private readonly limits: Limits
@@ -89,15 +64,27 @@ export class TaskTable {
   /** Of each name and key, the task that has not ended. */
   private readonly unique = new Map<string, Entry>()
   private readonly queues = new TaskQueues<Entry>()
+  private readonly series = new TaskSeries<Entry>()
   private readonly waiting = alarms()
   private readonly leases = alarms()
-  /** Those that have ended, by queue and by how, the one that ended first first. */
-  private readonly ended = new Map<string, Map<TaskId, Entry>>()
+  private readonly joins = new TaskJoins<Entry>()
+  private readonly past: TaskPast<Entry>
+  private readonly counted = new TaskCounts()
   private token = 0
 
   constructor(limits: Limits, changes: TaskChanges) {
     this.limits = limits
     this.changes = changes
+    this.past = new TaskPast(limits, (entry) => {
+      for (const id of entry.ids) this.entries.delete(id)
+      this.counted.add(entry.queue, entry.name, entry.state._tag, -1)
+    })
+  }
+
+  counts({ name, queue }: Pick<Filter, "queue" | "name">): ReadonlyArray<Count> {
+    return this.counted.all.filter(
+      (one) => (name === undefined || one.name === name) && (queue === undefined || one.queue === queue)
+    )
   }
 
   /** The id under which the task is known already, if it is. */
@@ -110,9 +97,13 @@ export class TaskTable {
   offer(offer: Offer, now: number): TaskId {
     const known = this.entries.get(this.knownAs(offer) ?? "")
     if (known === undefined) {
-      const entry = new Entry(offer, now, offered(now, offer.at))
+      const { at, awaits } = offer
+      const entry = new Entry(offer, now, awaits === undefined ? offered(now, at) : awaiting(now, at))
       this.entries.set(offer.id, entry)
-      this.enter(entry, entry.state)
+      this.counted.add(entry.queue, entry.name, entry.state._tag, 1)
+      this.enter(entry, entry.state, now)
+      const members = new Set(awaits?.flatMap((id) => this.entries.get(id) ?? []))
+      if (awaits !== undefined && !this.joins.add(entry, members, ({ state }) => isEnded(state))) this.join(entry, now)
       return offer.id
     }
     if (!this.entries.has(offer.id)) {
@@ -122,6 +113,34 @@ export class TaskTable {
       this.changes.moved([offer.id])
     }
     return known.id
+  }
+
+  /** A task with the unique key of one of these that is not the same one. */
+  duplicateOf(
+    offers: ReadonlyArray<Offer>
+  ): { readonly name: string; readonly id: TaskId; readonly uniqueKey: string } | undefined {
+    const offered = new Map<string, TaskId>()
+    for (const offer of offers) {
+      const { id, name, uniqueKey } = offer
+      if (uniqueKey === undefined) continue
+      const uniqueName = uniqueNameOf(name, uniqueKey)
+      const known = this.knownAs(offer) ?? offered.get(uniqueName) ?? id
+      if (known !== id) return { name, id: known, uniqueKey }
+      offered.set(uniqueName, id)
+    }
+    return undefined
+  }
+
+  /** How far the schedule has come then. */
+  advance({ from, offers, overlap, schedule, to }: Advance, now: number): number | undefined {
+    const cursor = this.series.cursorOf(schedule)
+    if (cursor !== from) return cursor
+    const living = this.series.of(schedule)
+    this.series.move(schedule, to)
+    if (offers.length === 0 || (overlap === "skip" && living.length > 0)) return to
+    if (overlap === "replace") for (const { id } of living) this.cancel(id, now)
+    for (const one of offers) if (this.knownAs(one) === undefined) this.offer(one, now)
+    return to
   }
 
   claim(request: ClaimRequest): ReadonlyArray<Stored & { readonly token: number }> {
@@ -149,8 +168,9 @@ export class TaskTable {
 
   settle(settlements: ReadonlyArray<Settlement>, now: number): ReadonlyArray<Claim> {
     const stale: Array<Claim> = []
-    for (const { id, input, result, token } of settlements) {
-      if (!this.stepById(id, { ...input, token }, now, result)) stale.push({ id, token })
+    for (const settlement of settlements) {
+      const { id, input, token } = settlement
+      if (!this.stepById(id, { ...input, token }, now, settlement)) stale.push({ id, token })
     }
     return stale
   }
@@ -170,6 +190,8 @@ export class TaskTable {
     const entry = this.entries.get(id)
     if (entry === undefined) return false
     if (entry.uniqueName !== undefined && this.unique.has(entry.uniqueName)) return false
+    // Those that it awaits may have been forgotten since: it would run without their ends.
+    if (entry.offer.awaits !== undefined && entry.awaited === undefined) return false
     return this.step(entry, { _tag: "requeue" }, now)
   }
 
@@ -192,35 +214,29 @@ export class TaskTable {
       .map((entry) => entry.stored())
   }
 
-  sweep(now: number): number | undefined {
+  sweep(now: number): Swept {
     this.makeReady(now)
+    const expired: Array<Stored> = []
     for (let next = this.leases.peek(); next !== undefined && next.at <= now; next = this.leases.peek()) {
       const { entry, version } = next
       this.leases.pop()
       if (entry.state._tag !== "running") continue
       // The lease may have been renewed since.
       if (entry.state.leaseUntil > now) this.leases.push({ entry, version, at: entry.state.leaseUntil })
-      else this.step(entry, { _tag: "expire" }, now)
+      else {
+        this.expire(entry, now)
+        expired.push(entry.stored())
+      }
     }
-    const moments = [this.waiting.peek()?.at, this.leases.peek()?.at]
-    for (const tasks of this.ended.values()) moments.push(this.forget(tasks, now))
+    const moments = [this.waiting.peek()?.at, this.leases.peek()?.at, this.past.sweep(now)]
     const known = moments.filter((moment) => moment !== undefined)
-    return known.length === 0 ? undefined : Math.min(...known)
+    return { next: known.length === 0 ? undefined : Math.min(...known), expired }
   }
 
-  /** Forgets what ended too long ago. Gives when the next one will have. */
-  private forget(tasks: Map<TaskId, Entry>, now: number): number | undefined {
-    for (const entry of tasks.values()) {
-      const until = entry.state.at + this.limits.retentionMillis
-      if (until > now) return until
-      this.drop(tasks, entry)
-    }
-    return undefined
-  }
-
-  private drop(tasks: Map<TaskId, Entry>, entry: Entry): void {
-    tasks.delete(entry.id)
-    for (const id of entry.ids) this.entries.delete(id)
+  private expire(entry: Entry, now: number): void {
+    if (entry.state._tag !== "running") return
+    const why = whyExpired(entry.state)
+    this.step(entry, { _tag: "expire", limit: this.limits.lostLeases }, now, { why })
   }
 
   private makeReady(now: number): void {
@@ -230,12 +246,12 @@ export class TaskTable {
     }
   }
 
-  private stepById(id: TaskId, input: Input, now: number, result?: Json): boolean {
+  private stepById(id: TaskId, input: Input, now: number, said?: Said): boolean {
     const entry = this.entries.get(id)
-    return entry !== undefined && this.step(entry, input, now, result)
+    return entry !== undefined && this.step(entry, input, now, said)
   }
 
-  private step(entry: Entry, input: Input, now: number, result?: Json): boolean {
+  private step(entry: Entry, input: Input, now: number, said?: Said): boolean {
     const from = entry.state
     const next = move(from, input, now)
     if (Result.isFailure(next)) return false
@@ -248,21 +264,29 @@ export class TaskTable {
       return true
     }
     if (input._tag === "requeue") {
-      this.endedLike(entry).delete(entry.id)
+      this.past.remove(entry)
+      this.joins.revived(entry)
       entry.progress = undefined
     }
-    entry.result = isEnded(next.success) ? result : undefined
-    this.enter(entry, next.success)
+    entry.result = isEnded(next.success) ? said?.result : undefined
+    if (isEnded(next.success) || from._tag === "running" || input._tag === "requeue") entry.why = said?.why
+    this.enter(entry, next.success, now)
+    if (from._tag === "awaiting") this.release(entry, now)
     if (from._tag === "running" && input._tag === "cancel") this.changes.moved(entry.ids, true)
     return true
   }
 
   /** Gives a task its state, and the place that it has by it. */
-  private enter(entry: Entry, state: TaskState): void {
+  private enter(entry: Entry, state: TaskState, now: number): void {
+    if (state !== entry.state) {
+      this.counted.add(entry.queue, entry.name, entry.state._tag, -1)
+      this.counted.add(entry.queue, entry.name, state._tag, 1)
+    }
     entry.state = state
     const version = ++entry.version
     this.changes.moved(entry.ids)
-    if (isEnded(state)) return this.end(entry)
+    if (isEnded(state)) return this.end(entry, now)
+    this.series.enter(entry)
     if (entry.uniqueName !== undefined) this.unique.set(entry.uniqueName, entry)
     switch (state._tag) {
       case "scheduled":
@@ -271,25 +295,35 @@ export class TaskTable {
       case "running":
         return this.leases.push({ entry, version, at: state.leaseUntil })
       case "ready":
-        this.queues.add(entry, state.at - entry.offer.priority * this.limits.agingMillis)
-        return this.changes.ready(entry.queue)
+        if (this.series.mayRun(entry)) this.queue(entry)
     }
   }
 
-  private end(entry: Entry): void {
+  private queue(entry: Entry): void {
+    this.queues.add(entry, entry.state.at - entry.offer.priority * this.limits.agingMillis)
+    this.changes.ready(entry.queue)
+  }
+
+  private end(entry: Entry, now: number): void {
     if (entry.uniqueName !== undefined) this.unique.delete(entry.uniqueName)
-    const tasks = this.endedLike(entry)
-    tasks.set(entry.id, entry)
-    for (const first of tasks.values()) {
-      if (tasks.size <= this.limits.retained) return
-      this.drop(tasks, first)
-    }
+    const next = this.series.leave(entry)
+    if (next?.state._tag === "ready") this.queue(next)
+    // Nobody can have it run again.
+    if (entry.state._tag === "succeeded") entry.awaited = undefined
+    if (!this.joins.isAwaited(entry)) this.past.add(entry, now)
+    for (const task of this.joins.ended(entry)) this.join(task, now)
   }
 
-  private endedLike({ queue, state }: Entry): Map<TaskId, Entry> {
-    const key = JSON.stringify([queue, state._tag === "succeeded"])
-    let tasks = this.ended.get(key)
-    if (tasks === undefined) this.ended.set(key, (tasks = new Map()))
-    return tasks
+  /** All that it awaits has ended. */
+  private join(entry: Entry, now: number): void {
+    entry.awaited = entry.offer.awaits?.map((id) => TaskEnd.of(id, this.entries.get(id)))
+    this.step(entry, { _tag: "join" }, now)
+    // At once, if it may: whoever settles the last of them is a runner that would otherwise sleep until its next lease.
+    this.step(entry, { _tag: "due" }, now)
+  }
+
+  /** Lets go of those that it has awaited. */
+  private release(entry: Entry, now: number): void {
+    for (const member of this.joins.leave(entry)) if (isEnded(member.state)) this.past.add(member, now)
   }
 }

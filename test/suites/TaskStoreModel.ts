@@ -5,19 +5,26 @@
 import { assert } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import type { Input, TaskState } from "../../src/task/TaskState.ts"
-import { isEnded, move, offered } from "../../src/task/TaskState.ts"
-import type { Claim, Offer, Settlement } from "../../src/task/TaskStore.ts"
+import { awaiting, isEnded, move, offered, whyExpired } from "../../src/task/TaskState.ts"
+import type { Advance, Claim, Count, End, Json, Offer, Settlement } from "../../src/task/TaskStore.ts"
 import { TaskStore } from "../../src/task/TaskStore.ts"
 import { Dice } from "../chaos/Dice.ts"
 
 interface Known {
   readonly offer: Offer
   state: TaskState
+  /** Which one it was of those that were offered or queued again. */
+  turn: number
+  result?: Json | undefined
+  why?: string | undefined
+  /** How those that it awaits had ended, once they all had. */
+  awaited?: ReadonlyArray<End> | undefined
 }
 
 const commands = [
   "offer",
   "offer",
+  "advance",
   "claim",
   "claim",
   "settle",
@@ -29,10 +36,15 @@ const commands = [
 ] as const
 const names = ["a", "b"] as const
 const queues = ["p", "q"] as const
+const schedules = ["s", "t"] as const
+
+/** What is said of a task that is not there. */
 
 class Model {
   readonly tasks = new Map<string, Known>()
+  readonly cursors = new Map<string, number>()
   readonly agingMillis: number
+  private turns = 0
   /** Every token with which a task ended, to see that none does twice. */
   readonly endings = new Set<string>()
 
@@ -40,13 +52,68 @@ class Model {
     this.agingMillis = agingMillis
   }
 
-  step(id: string, input: Input, now: number): boolean {
+  offer(offer: Offer, now: number): void {
+    const { at, awaits, id } = offer
+    const state = awaits === undefined ? offered(now, at) : awaiting(now, at)
+    this.tasks.set(id, { offer, state, turn: this.turns++ })
+    this.join(now)
+  }
+
+  step(id: string, input: Input, now: number, said?: Pick<Settlement, "result" | "why">): boolean {
     const known = this.tasks.get(id)
     if (known === undefined) return false
     const next = move(known.state, input, now)
     if (Result.isFailure(next)) return false
     known.state = next.success
+    if (input._tag === "requeue") known.turn = this.turns++
+    if (input._tag !== "renew") known.result = isEnded(known.state) ? said?.result : undefined
+    if (!["join", "due", "claim", "renew"].includes(input._tag)) known.why = said?.why
+    if (known.state._tag === "succeeded") known.awaited = undefined
+    this.join(now)
     return true
+  }
+
+  /** Whatever awaits only what has ended goes on. */
+  private join(now: number): void {
+    for (const [id, known] of this.tasks) {
+      if (known.state._tag !== "awaiting") continue
+      const ends = (known.offer.awaits ?? []).map((member) => this.endOf(member))
+      if (ends.includes(undefined)) continue
+      known.awaited = ends.filter((end) => end !== undefined)
+      this.step(id, { _tag: "join" }, now)
+      this.step(id, { _tag: "due" }, now)
+    }
+  }
+
+  private endOf(id: string): End | undefined {
+    const known = this.tasks.get(id)
+    if (known === undefined) return { id, state: "unknown", attempts: 0 }
+    const { offer, result, state, why } = known
+    if (!isEnded(state)) return undefined
+    const end = { id, name: offer.name, state: state._tag, attempts: state.attempt }
+    return { ...end, ...(result !== undefined && { result }), ...(why !== undefined && { why }) }
+  }
+
+  advance({ from, offers, overlap, schedule, to }: Advance, now: number): number | undefined {
+    if (this.cursors.get(schedule) !== from) return this.cursors.get(schedule)
+    this.cursors.set(schedule, to)
+    const series = this.series(schedule)
+    if (offers.length === 0 || (overlap === "skip" && series.length > 0)) return to
+    if (overlap === "replace") for (const { offer } of series) this.step(offer.id, { _tag: "cancel" }, now)
+    for (const offer of offers) if (this.living(offer.name, offer.uniqueKey) === undefined) this.offer(offer, now)
+    return to
+  }
+
+  /** What has not ended of a schedule, the first first. */
+  series(schedule: string): ReadonlyArray<Known> {
+    return [...this.tasks.values()]
+      .filter(({ offer, state }) => offer.schedule === schedule && !isEnded(state))
+      .toSorted((x, y) => x.turn - y.turn)
+  }
+
+  mayRun(known: Known): boolean {
+    const { schedule } = known.offer
+    return schedule === undefined || this.series(schedule)[0] === known
   }
 
   living(name: string, key: string | undefined): Known | undefined {
@@ -54,6 +121,15 @@ class Model {
     return [...this.tasks.values()].find(
       ({ offer, state }) => offer.name === name && offer.uniqueKey === key && !isEnded(state)
     )
+  }
+
+  get counts(): ReadonlyArray<Count> {
+    return [...this.tasks.values()].map(({ offer: { name, queue }, state }) => ({
+      queue,
+      name,
+      state: state._tag,
+      count: 1
+    }))
   }
 
   rank({ offer, state }: Known): number {
@@ -64,6 +140,7 @@ class Model {
   claimable(queue: string, handled: ReadonlyArray<string>): ReadonlyArray<Known> {
     return [...this.tasks.values()]
       .filter(({ offer, state }) => state._tag === "ready" && offer.queue === queue && handled.includes(offer.name))
+      .filter((known) => this.mayRun(known))
       .toSorted((x, y) => this.rank(x) - this.rank(y) || (x.offer.id < y.offer.id ? -1 : 1))
   }
 
@@ -85,7 +162,43 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
     claims.length === 0 ? [] : [dice.pick(asPair(claims)), dice.pick(asPair(claims))].slice(0, dice.between(1, 2))
 
   const offerSome = Effect.fnUntraced(function* () {
-    const offers = Array.from({ length: dice.between(1, 3) }, (_, index): Offer => ({
+    const offers = anyOffers()
+    const given = new Map<string, string>()
+    const expected = offers.map((offer) => {
+      const living = model.living(offer.name, offer.uniqueKey)
+      const awaits = offer.awaits?.map((id) => given.get(id) ?? id)
+      if (living === undefined) model.offer(awaits === undefined ? offer : { ...offer, awaits }, now)
+      const id = living?.offer.id ?? offer.id
+      given.set(offer.id, id)
+      return id
+    })
+    assert.deepStrictEqual(yield* store.offer(offers, now), expected, told)
+  })
+
+  const anyOffers = (schedule?: string): ReadonlyArray<Offer> => {
+    const before = [...model.tasks.keys()]
+    const offers: Array<Offer> = []
+    for (let index = dice.between(0, 2); index >= 0; index--)
+      offers.push({ ...anyOffer(index, before, offers), schedule })
+    return offers
+  }
+
+  const advanceSome = Effect.fnUntraced(function* () {
+    const schedule = dice.pick(schedules)
+    const advance: Advance = {
+      schedule,
+      from: dice.chance(0.8) ? model.cursors.get(schedule) : dice.pick([undefined, now - 1]),
+      to: now,
+      offers: dice.chance(0.8) ? anyOffers(schedule) : [],
+      overlap: dice.pick(["skip", "queue", "queue", "replace"])
+    }
+    assert.deepStrictEqual(yield* store.advance([advance], now), [model.advance(advance, now)], told)
+  })
+
+  /** May await some that there are, some before it, and one that there is not. */
+  const anyOffer = (index: number, before: ReadonlyArray<string>, siblings: ReadonlyArray<Offer>): Offer => {
+    const recent = [...before.slice(-4), ...siblings.map(({ id }) => id), "none"]
+    return {
       id: `${String(now).padStart(6, "0")}-${dice.between(0, 999)}-${index}-${model.tasks.size}`,
       name: dice.pick(names),
       queue: dice.pick(queues),
@@ -93,16 +206,10 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
       payload: { n: now },
       at: now + (dice.chance(0.4) ? dice.between(1, 30) : 0),
       uniqueKey: dice.chance(0.3) ? dice.pick(["k", "l"]) : undefined,
-      limitKey: dice.chance(0.3) ? dice.pick(["x", "y"]) : undefined
-    }))
-    const expected = offers.map((offer) => {
-      const living = model.living(offer.name, offer.uniqueKey)
-      if (living !== undefined) return living.offer.id
-      model.tasks.set(offer.id, { offer, state: offered(now, offer.at) })
-      return offer.id
-    })
-    assert.deepStrictEqual(yield* store.offer(offers, now), expected, told)
-  })
+      limitKey: dice.chance(0.3) ? dice.pick(["x", "y"]) : undefined,
+      awaits: dice.chance(0.3) ? recent.filter(() => dice.chance(0.5)) : undefined
+    }
+  }
 
   const claimSome = Effect.fnUntraced(function* () {
     model.makeDue(now)
@@ -129,7 +236,8 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
       expected,
       told
     )
-    for (const { id, token } of claimed) {
+    for (const { awaited, id, token } of claimed) {
+      assert.deepStrictEqual(awaited, model.tasks.get(id)?.awaited, `${told}: what ${id} has awaited`)
       const before = claims.filter((claim) => claim.id === id)
       assert.isTrue(
         before.every((claim) => claim.token < token),
@@ -152,9 +260,9 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
         { _tag: "retry", at: later },
         { _tag: "snooze", at: later }
       ])
-      return { ...claim, input }
+      return { ...claim, input, result: dice.between(0, 99), why: dice.chance(0.5) ? `so ${now}` : undefined }
     })
-    const stale = settlements.filter(({ id, input, token }) => !model.step(id, { ...input, token }, now))
+    const stale = settlements.filter((said) => !model.step(said.id, { ...said.input, token: said.token }, now, said))
     for (const settlement of settlements) {
       const state = model.tasks.get(settlement.id)?.state
       if (stale.includes(settlement) || state === undefined || !isEnded(state)) continue
@@ -182,6 +290,7 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
       if (known === undefined) return false
       const { name, uniqueKey } = known.offer
       if (input === "requeue" && model.living(name, uniqueKey) !== undefined) return false
+      if (input === "requeue" && known.offer.awaits !== undefined && known.awaited === undefined) return false
       return model.step(id, { _tag: input }, now)
     })
     assert.deepStrictEqual(yield* input === "cancel" ? store.cancel(ids, now) : store.requeue(ids, now), expected, told)
@@ -189,8 +298,12 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
 
   const sweep = Effect.fnUntraced(function* () {
     model.makeDue(now)
-    for (const id of model.tasks.keys()) model.step(id, { _tag: "expire" }, now)
-    const next = yield* store.sweep(now)
+    const due = [...model.tasks].flatMap(([id, { state }]) => {
+      if (state._tag !== "running") return []
+      return model.step(id, { _tag: "expire", limit: 3 }, now, { why: whyExpired(state) }) ? [id] : []
+    })
+    const { expired, next } = yield* store.sweep(now)
+    assert.deepStrictEqual(expired.map(({ id }) => id).toSorted(), due.toSorted(), told)
     const moments = [...model.tasks.values()].flatMap(({ state }) => {
       if (state._tag === "running") return [state.leaseUntil]
       return state._tag === "scheduled" || state._tag === "retrying" ? [state.at] : []
@@ -206,20 +319,32 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
     const command = dice.pick(commands)
     told = `seed ${seed}, step ${step}, ${command}`
     if (command === "offer") yield* offerSome()
+    else if (command === "advance") yield* advanceSome()
     else if (command === "claim") yield* claimSome()
     else if (command === "settle") yield* settleSome()
     else if (command === "renew") yield* renewSome()
     else if (command === "sweep") yield* sweep()
     else yield* cancelSome(command)
+    assert.deepStrictEqual(countsOf(yield* store.counts({})), countsOf(model.counts), told)
     const ids = [...model.tasks.keys()]
     const stored = yield* store.get(ids)
     assert.deepStrictEqual(
-      stored.map(({ id, state }) => [id, state]),
-      ids.map((id) => [id, model.tasks.get(id)?.state]),
+      stored.map(({ id, state, why }) => [id, state, why]),
+      ids.map((id) => [id, model.tasks.get(id)?.state, model.tasks.get(id)?.why]),
       told
     )
   }
 })
+
+/** In one order, those of a kind together. */
+const countsOf = (counts: ReadonlyArray<Count>): ReadonlyArray<string> => {
+  const sums = new Map<string, number>()
+  for (const { count, name, queue, state } of counts) {
+    const kind = `${queue} ${name} ${state}`
+    sums.set(kind, (sums.get(kind) ?? 0) + count)
+  }
+  return [...sums].map(([kind, count]) => `${kind} ${count}`).toSorted()
+}
 
 /** For `Dice.pick`, which never has nothing to choose from. */
 const asPair = (claims: ReadonlyArray<Claim>): readonly [Claim, ...ReadonlyArray<Claim>] => {

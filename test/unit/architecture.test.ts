@@ -26,8 +26,31 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
     "hyparquet-writer",
     "node:zlib"
   ],
-  task: ["src/query/", "src/internal/", "effect", "effect/sql", "effect/sql/"],
-  testing: ["src/query/", "src/task/", "src/internal/", "effect"],
+  // Threads of any platform, by effect's contract of them: who runs the program says which.
+  task: [
+    "src/query/",
+    "src/internal/",
+    "effect",
+    "effect/persistence/",
+    "effect/sql",
+    "effect/sql/",
+    "effect/workers/"
+  ],
+  testing: [
+    "src/query/",
+    "src/task/",
+    "src/internal/",
+    // What an answer of the server means, and what it leaves of a query's work: pure, and far from the driver.
+    "src/pool/PgErrors.ts",
+    "src/pool/PgLedger.ts",
+    "src/pool/PgRefusal.ts",
+    "src/pool/PgResidue.ts",
+    "src/pool/SqlState.ts",
+    "effect",
+    "effect/reactivity/",
+    "effect/sql/",
+    "effect/testing/"
+  ],
   embedded: ["src/query/", "src/internal/", "effect", "node:"],
   cli: ["everything"],
   "index.ts": ["src/query/", "src/pool/", "src/sink/"]

@@ -50,6 +50,43 @@ layer(Pg.layer("Task"), { excludeTestServices: true })("a task", (it) => {
     }).pipe(Effect.provide(Layer.merge(store, Pg.pool({ maxConnections: 2 }))))
   )
 
+  it.effect("that awaits others of its transaction finds them, also one that another task turned out to be", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient
+      const { cancel, get, offer } = yield* TaskStore.TaskStore
+      const one = { name: "note", queue: "q", priority: 0, payload: null, at: 0 }
+      yield* offer([{ ...one, id: "before", uniqueKey: "k" }], 0)
+      const states = Effect.map(get(["a", "c", "join"]), (tasks) => tasks.map(({ id, state }) => [id, state._tag]))
+      const offers = [
+        { ...one, id: "a", uniqueKey: "l" },
+        { ...one, id: "b", uniqueKey: "k" },
+        { ...one, id: "c", uniqueKey: "l" },
+        { ...one, id: "join", awaits: ["a", "b", "c"] }
+      ]
+      yield* Effect.exit(sql.withTransaction(Effect.andThen(offer(offers, 0), Effect.fail("no"))))
+      assert.deepStrictEqual(yield* states, [])
+      yield* sql.withTransaction(
+        Effect.gen(function* () {
+          assert.deepStrictEqual(yield* offer(offers, 0), ["a", "before", "c", "join"])
+          assert.deepStrictEqual(yield* states, [])
+        })
+      )
+      yield* cancel(["a"], 1)
+      assert.deepInclude(yield* states, ["join", "awaiting"])
+      yield* cancel(["before"], 2)
+      assert.deepInclude(yield* states, ["join", "ready"])
+      const [join] = yield* get(["join"])
+      assert.deepStrictEqual(
+        join?.awaited?.map(({ id, state }) => [id, state]),
+        [
+          ["a", "cancelled"],
+          ["before", "cancelled"],
+          ["a", "cancelled"]
+        ]
+      )
+    }).pipe(Effect.provide(Layer.merge(store, Pg.pool({ maxConnections: 2 }))))
+  )
+
   it.effect("gives its session back however it ends, and touches no other's", () =>
     Effect.gen(function* () {
       const { observer } = yield* Pg.Pg

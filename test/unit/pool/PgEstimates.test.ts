@@ -2,15 +2,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { expected } from "../../../src/pool/PgEstimates.ts"
 import { DurationHistory } from "../../../src/query/Learning.ts"
-import * as ScriptedPool from "../query/ScriptedPool.ts"
+import * as TestQueryPool from "../../../src/testing/TestQueryPool.ts"
 
 /** What is sent to the server for queries with these texts, of which the history knows none. */
 const sentFor = (texts: ReadonlyArray<string>) =>
   Effect.gen(function* () {
-    const { ledger, provide } = yield* ScriptedPool.make({
-      answer: (sql) =>
-        Effect.succeed(sql.startsWith("explain") ? [{ "QUERY PLAN": [{ Plan: { "Total Cost": 7 } }] }] : [])
-    })
+    const { ledger, provide } = yield* TestQueryPool.make(({ sql }) =>
+      sql.startsWith("explain") ? [{ "QUERY PLAN": [{ Plan: { "Total Cost": 7 } }] }] : []
+    )
     const estimates = yield* expected(texts.map((text, index) => ({ key: `${index}`, statements: [text] }))).pipe(
       provide,
       Effect.provideService(
@@ -18,7 +17,7 @@ const sentFor = (texts: ReadonlyArray<string>) =>
         DurationHistory.of({ recall: Effect.succeed(() => undefined), learn: () => Effect.void })
       )
     )
-    const explained = ledger.sent.flatMap(({ sql }) => (sql.startsWith("explain") ? [sql] : []))
+    const explained = ledger.statements.flatMap(({ sql }) => (sql.startsWith("explain") ? [sql] : []))
     return { explained, opened: ledger.opened, sources: estimates.map((estimate) => estimate?.source) }
   })
 

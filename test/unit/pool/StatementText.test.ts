@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
-import { isPlannable, normalForm } from "../../../src/pool/StatementText.ts"
+import { isPlannable, normalForm, withoutConstants } from "../../../src/pool/StatementText.ts"
 
 /** As PostgreSQL 18.4 was seen to keep them, beside the statement that was run. */
 const kept: ReadonlyArray<readonly [statement: string, kept: string]> = [
@@ -146,5 +146,26 @@ describe("what can be planned without running any of it", () => {
   it("has no parameters", () => {
     assert.isFalse(isPlannable("select * from t where id = $1"))
     assert.isTrue(isPlannable("select '$1', $$ $1 $$, a$1 from t -- $1"))
+  })
+})
+
+describe("a statement without its constants", () => {
+  it.each([
+    ["select * from t where email = 'a@b' and n = 7", "select * from t where email = ? and n = ?"],
+    ["SELECT  a\n FROM t -- 'sesame'\n where b is null", "SELECT a FROM t where b is null"],
+    ["select E'ses\\'ame', $$sesame$$, U&'sesame', -1.5e3, true", "select ?, ?, ?, -?, true"],
+    ["/* sesame */ select 'costs $1'", "select ?"],
+    ["select 'no end", "select ?"]
+  ])("of %s is %s", (text, safe) => {
+    assert.strictEqual(withoutConstants(text), safe)
+  })
+
+  it("is as it is where its values are parameters", () => {
+    const text = "select  'x', $1::int -- why"
+    assert.strictEqual(withoutConstants(text), text)
+  })
+
+  it("is cut off where it is long", () => {
+    assert.strictEqual(withoutConstants(`select ${"a, ".repeat(5_000)}a`).length, 2_001)
   })
 })

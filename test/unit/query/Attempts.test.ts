@@ -1,14 +1,15 @@
 /** When a query is tried again, what is told of it, and what it holds meanwhile. */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Schedule, Stream } from "effect"
+import type { SqlClient } from "effect/sql/SqlClient"
 import * as Query from "../../../src/query/Query.ts"
-import { Deadlock, QueryError, Rejected } from "../../../src/query/QueryError.ts"
+import { ConnectFailed, ConnectionLost, Deadlock, QueryError, Rejected } from "../../../src/query/QueryError.ts"
 import type { QueryEvent } from "../../../src/query/QueryEvent.ts"
 import * as QueryPool from "../../../src/query/QueryPool.ts"
 import * as Report from "../../../src/query/Report.ts"
 import * as RetryPolicy from "../../../src/query/RetryPolicy.ts"
 import { below, fewTurns, forSeeds } from "../../support/Chaos.ts"
-import * as ScriptedPool from "./ScriptedPool.ts"
+import * as TestQueryPool from "../../../src/testing/TestQueryPool.ts"
 import { timePasses } from "./timePasses.ts"
 
 type Outcome = QueryError["outcome"]
@@ -82,6 +83,13 @@ const ways: ReadonlyArray<Way> = [
   }
 ]
 
+const answers = ({ sql }: TestQueryPool.Statement) =>
+  sql === "is lost" ? new ConnectionLost({ message: "the socket was closed" }) : []
+
+/** Does what has a session say so of its unit's work. */
+const leave = (sql: SqlClient, outcome: Outcome) =>
+  outcome === "notApplied" ? Effect.void : Effect.ignore(sql.unsafe(outcome === "partial" ? "is kept" : "is lost"))
+
 describe("a failed attempt", () => {
   it.effect("is tried again only where nothing of the unit is kept, or twice is as good as once", () =>
     Effect.gen(function* () {
@@ -98,8 +106,8 @@ describe("a failed attempt", () => {
           for (const outcome of outcomes) {
             for (const error of errors) {
               for (const within of [false, true]) {
-                const { ledger, provide } = yield* ScriptedPool.make({ outcome: () => outcome })
-                const query = Query.make("query", () => Effect.fail(error), {
+                const { ledger, provide } = yield* TestQueryPool.make(answers)
+                const query = Query.make("query", (sql) => Effect.andThen(leave(sql, outcome), Effect.fail(error)), {
                   mode,
                   idempotent,
                   retry: always(2, 0)
@@ -109,7 +117,8 @@ describe("a failed attempt", () => {
                 yield* timePasses(1)
                 assert.isTrue(Exit.isFailure(yield* Fiber.join(fiber)))
                 const told = error instanceof QueryError ? error.outcome : "notApplied"
-                const isKept = outcome !== "notApplied" || told !== "notApplied"
+                const left = mode === "transaction" ? "notApplied" : outcome
+                const isKept = left !== "notApplied" || told !== "notApplied"
                 const may = !isKept || mode === "readOnly" || idempotent === true
                 assert.lengthOf(ledger.opened, may ? 3 : 1, `${mode} ${idempotent} ${outcome} ${String(error)}`)
               }
@@ -122,10 +131,16 @@ describe("a failed attempt", () => {
 
   it.effect("is looked at each time: a second attempt that is kept is the last", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make({
-        outcome: (session) => (session === 1 ? "partial" : "notApplied")
-      })
-      const query = Query.make("query", () => Effect.fail(deadlock("query")), { retry: always(5, 0) })
+      const { ledger, provide } = yield* TestQueryPool.make(answers)
+      const query = Query.make(
+        "query",
+        (sql) =>
+          Effect.andThen(
+            leave(sql, ledger.opened.length === 2 ? "partial" : "notApplied"),
+            Effect.fail(deadlock("query"))
+          ),
+        { retry: always(5, 0) }
+      )
       const error = yield* Effect.flip(query).pipe(provide)
       assert.lengthOf(ledger.opened, 2)
       assert.strictEqual(error.attempt, 2)
@@ -135,11 +150,16 @@ describe("a failed attempt", () => {
   it.effect("leaves what is kept of it in the error of a later one", () =>
     Effect.gen(function* () {
       const sessions: ReadonlyArray<Outcome> = ["partial", "unknown", "notApplied"]
-      const { provide } = yield* ScriptedPool.make({ outcome: (session) => sessions[session] ?? "notApplied" })
-      const query = Query.make("query", () => Effect.fail(deadlock("query")), {
-        idempotent: true,
-        retry: always(2, 0)
-      })
+      const { ledger, provide } = yield* TestQueryPool.make(answers)
+      const query = Query.make(
+        "query",
+        (sql) =>
+          Effect.andThen(
+            leave(sql, sessions[ledger.opened.length - 1] ?? "notApplied"),
+            Effect.fail(deadlock("query"))
+          ),
+        { idempotent: true, retry: always(2, 0) }
+      )
       const error = yield* Effect.flip(query).pipe(provide)
       assert.deepInclude({ ...error }, { attempt: 3, outcome: "unknown" })
     })
@@ -147,7 +167,7 @@ describe("a failed attempt", () => {
 
   it.effect("is not tried again when there was a defect or an interruption", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const retry = always(5, 0)
       const bodies = [
         Effect.ensuring(Effect.fail(deadlock("query")), Effect.die("a fault")),
@@ -162,9 +182,13 @@ describe("a failed attempt", () => {
   it.effect("is tried again when no session could be opened, on a session of its own", () =>
     Effect.gen(function* () {
       let opens = 0
-      const { ledger, provide } = yield* ScriptedPool.make({
-        open: () => Effect.suspend(() => (opens++ < 2 ? Effect.fail(ScriptedPool.sqlError("refused")) : Effect.void))
-      })
+      const { ledger, provide } = yield* TestQueryPool.make(
+        {},
+        {
+          connect: () =>
+            Effect.suspend(() => (opens++ < 2 ? Effect.fail(new ConnectFailed({ message: "refused" })) : Effect.void))
+        }
+      )
       const query = Query.make("query", () => Effect.succeed("done"), { retry: always(2, 0) })
       assert.strictEqual(yield* query.pipe(provide), "done")
       assert.strictEqual(opens, 3)
@@ -174,7 +198,7 @@ describe("a failed attempt", () => {
 
   it.effect("says which one it was, in its error and in those that are passed over", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const events: Array<QueryEvent> = []
       const run = QueryPool.all([failsFirst("query", 9, { retry: always(2, 10) })], {
         onEvent: (event) => events.push(event)
@@ -205,7 +229,7 @@ describe("a failed attempt", () => {
 
   it.effect("counts afresh each time the query is run", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const query = Query.make("query", () => Effect.fail(deadlock("query")), { retry: always(2, 0) })
       for (const _ of [1, 2]) yield* Effect.exit(query.pipe(provide))
       yield* Effect.exit(QueryPool.all([query, query], { mode: "outcome" }).pipe(provide))
@@ -215,7 +239,7 @@ describe("a failed attempt", () => {
 
   it.effect("can be followed by 20,000 others without growing the stack", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const query = failsFirst("query", 20_000, { retry: always(30_000, 0) })
       assert.strictEqual(yield* query.pipe(provide), "query")
       assert.lengthOf(ledger.opened, 20_001)
@@ -226,7 +250,7 @@ describe("a failed attempt", () => {
 describe("a query in another's body", () => {
   it.effect("has no retries of its own, and is tried again with the one around it", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       let runs = 0
       const fails = Effect.suspend(() => Effect.fail(deadlock(`inner ${runs++}`)))
       const inner = Query.make("inner", () => fails, { retry: always(5, 0) })
@@ -245,7 +269,7 @@ describe("a retry that waits", () => {
   it.effect.each(ways)("does not hold up the other members of $way", ({ start }) =>
     Effect.gen(function* () {
       for (const concurrency of [1, 2, 5]) {
-        const { ledger, provide } = yield* ScriptedPool.make()
+        const { ledger, provide } = yield* TestQueryPool.make()
         const events: Array<QueryEvent> = []
         const slow = Array.from({ length: 5 }, (_, id) => failsFirst(`waits ${id}`, 1, { retry: always(1, 60_000) }))
         const quick = Array.from({ length: 20 }, (_, id) => takes(`quick ${id}`, 10))
@@ -271,7 +295,7 @@ describe("a retry that waits", () => {
 
   it.effect("lets an ordered stream's other members run, of which so many wait for their turn", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const members = [
         failsFirst("waits", 1, { retry: always(1, 60_000) }),
         ...Array.from({ length: 9 }, (_, id) => takes(`quick ${id}`, 10))
@@ -292,7 +316,7 @@ describe("a retry that waits", () => {
     "makes a stream pull no more than a bounded number ahead, in order: %s",
     (preserveOrder) =>
       Effect.gen(function* () {
-        const { provide } = yield* ScriptedPool.make()
+        const { provide } = yield* TestQueryPool.make()
         let pulled = 0
         const endless = function* () {
           while (true) yield failsFirst(`${pulled++}`, 1, { retry: always(1, 60_000) })
@@ -309,7 +333,7 @@ describe("a retry that waits", () => {
 
   it.effect("does not let effects that are no queries be more than the concurrency and those that wait", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       let inWork = 0
       let mostInWork = 0
       const work = Effect.gen(function* () {
@@ -332,7 +356,7 @@ describe("a retry that waits", () => {
 
   it.effect.each(ways)("is interrupted with the run, and by a failure of another, in $way", ({ start }) =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const waiting = Array.from({ length: 5 }, (_, id) => failsFirst(`waits ${id}`, 1, { retry: always(1, 60_000) }))
       const events: Array<QueryEvent> = []
       const run = start(waiting, { concurrency: 2, onEvent: (event) => events.push(event) })
@@ -356,7 +380,7 @@ describe("a retry that waits", () => {
 
   it.effect("ends with the run when another query fails for good", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const fails = Query.make("fails", () => Effect.delay(Effect.fail(deadlock("fails")), 10))
       const waits = failsFirst("waits", 1, { retry: always(1, 60_000) })
       for (const members of [
@@ -373,7 +397,7 @@ describe("a retry that waits", () => {
 
   it.effect("gives its place back when it alone is interrupted", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const waits = failsFirst("waits", 1, { retry: always(1, 60_000) })
       const members = [Effect.timeoutOption(waits, 10), takes("a", 100), takes("b", 100), takes("c", 100)]
       const fiber = yield* Effect.forkChild(QueryPool.all(members, { concurrency: 1 }).pipe(provide))
@@ -388,7 +412,7 @@ describe("a retry that waits", () => {
 describe("a report of retries", () => {
   it.effect("counts as run what had a session, and as waited the rest", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       let tries = 0
       const query = Query.make(
         "query",
@@ -495,11 +519,16 @@ describe("a run with retries, in any interleaving", () => {
       return forSeeds(60, (seed) =>
         Effect.gen(function* () {
           const concurrency = 1 + (seed % 4)
-          const { ledger, provide } = yield* ScriptedPool.make({
-            open: () =>
-              Effect.flatMap(below(8), (n) => (n === 0 ? Effect.fail(ScriptedPool.sqlError("refused")) : fewTurns)),
-            close: () => fewTurns
-          })
+          const { ledger, provide } = yield* TestQueryPool.make(
+            {},
+            {
+              connect: () =>
+                Effect.flatMap(below(8), (n) =>
+                  n === 0 ? Effect.fail(new ConnectFailed({ message: "refused" })) : fewTurns
+                ),
+              release: () => fewTurns
+            }
+          )
           const events: Array<QueryEvent> = []
           const successes = new Map<string, number>()
           const members = Array.from({ length: 20 }, (_, id) =>
@@ -538,7 +567,7 @@ describe("a run with retries, in any interleaving", () => {
 
   it.effect("goes on to work with as many as before", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const opened = yield* Deferred.make<void>()
       const waits = Array.from({ length: 30 }, (_, id) => failsFirst(`${id}`, 1, { retry: always(1, 10) }))
       const holds = Query.make("holds", () => Effect.as(Deferred.await(opened), "held"))

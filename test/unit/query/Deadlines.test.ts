@@ -8,7 +8,7 @@ import type { QueryEvent } from "../../../src/query/QueryEvent.ts"
 import * as QueryPool from "../../../src/query/QueryPool.ts"
 import * as RetryPolicy from "../../../src/query/RetryPolicy.ts"
 import { below, forSeeds } from "../../support/Chaos.ts"
-import * as ScriptedPool from "./ScriptedPool.ts"
+import * as TestQueryPool from "../../../src/testing/TestQueryPool.ts"
 import { timePasses } from "./timePasses.ts"
 
 const takes = (name: string, millis: number, options: Query.Options<QueryError> = {}) =>
@@ -49,11 +49,18 @@ const endsOf = (events: ReadonlyArray<QueryEvent>) => {
 }
 
 type AnyEffect = Effect.Effect<unknown, unknown, QueryPool.QueryPool>
+type Provide = (effect: AnyEffect) => Effect.Effect<unknown, unknown>
+
+/** Has the pool do something else, too, which begins first. */
+const beside =
+  (other: AnyEffect, provide: Provide): Provide =>
+  (effect) =>
+    Effect.scoped(Effect.andThen(Effect.forkScoped(provide(other)), Effect.andThen(Effect.yieldNow, provide(effect))))
 
 /** Runs to the end, millisecond by millisecond, and gives how it ended and what happened. */
 const watch = Effect.fnUntraced(function* (
   start: (onEvent: (event: QueryEvent) => void) => AnyEffect,
-  provide: Effect.Success<ReturnType<typeof ScriptedPool.make>>["provide"],
+  provide: Provide,
   longest = 200
 ) {
   const events: Array<QueryEvent> = []
@@ -68,7 +75,7 @@ describe("queueTimeout", () => {
     Effect.gen(function* () {
       const members = [takes("a", 30), takes("b", 15), takes("c", 10), takes("d", 10), takes("e", 10)]
       for (const list of [members, Object.fromEntries(members.entries())]) {
-        const { ledger, provide } = yield* ScriptedPool.make()
+        const { ledger, provide } = yield* TestQueryPool.make()
         const { events } = yield* watch(
           (onEvent) => QueryPool.all(list, { concurrency: 2, queueTimeout: 20, mode: "outcome", onEvent }),
           provide
@@ -87,7 +94,7 @@ describe("queueTimeout", () => {
 
   it.effect("ends a run with its first failure when it is over, and not later", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const members = [takes("a", 100), takes("b", 100)]
       const { events, exit } = yield* watch(
         (onEvent) => QueryPool.all(members, { concurrency: 1, queueTimeout: 20, onEvent }),
@@ -108,7 +115,7 @@ describe("queueTimeout", () => {
         (options) => Stream.runDrain(QueryPool.stream(members, options))
       ]
       for (const start of starts) {
-        const { ledger, provide } = yield* ScriptedPool.make()
+        const { ledger, provide } = yield* TestQueryPool.make()
         yield* watch((onEvent) => start({ concurrency: 1, queueTimeout: 10, onEvent }), provide)
         assert.lengthOf(ledger.closed, 6)
       }
@@ -117,9 +124,7 @@ describe("queueTimeout", () => {
 
   it.effect("counts for the session too, and what is left of it is what the pool is given", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make({
-        open: (name) => (name === "waits" ? Effect.never : Effect.void)
-      })
+      const { provide } = yield* TestQueryPool.make({}, { maxConnections: 1 })
       const { events } = yield* watch(
         (onEvent) =>
           QueryPool.all([takes("a", 15), takes("waits", 1)], {
@@ -128,7 +133,8 @@ describe("queueTimeout", () => {
             mode: "outcome",
             onEvent
           }),
-        provide
+        // It asks while the first runs, and has the session from 15 on.
+        beside(Effect.delay(takes("outside of the run", 50), 1), provide)
       )
       assert.deepStrictEqual(endsOf(events), { a: "Succeeded at 15", waits: "QueueTimeout at 20" })
     })
@@ -136,8 +142,7 @@ describe("queueTimeout", () => {
 
   it.effect("is not tried again, whether it was for a slot or a session", () =>
     Effect.gen(function* () {
-      let opens = 0
-      const { provide } = yield* ScriptedPool.make({ open: () => Effect.suspend(() => (opens++, Effect.never)) })
+      const { ledger, provide } = yield* TestQueryPool.make({}, { maxConnections: 1 })
       const retry = always(5, 1)
       const { events } = yield* watch(
         (onEvent) =>
@@ -147,16 +152,16 @@ describe("queueTimeout", () => {
             mode: "outcome",
             onEvent
           }),
-        provide
+        beside(takes("outside of the run", 50), provide)
       )
       assert.deepStrictEqual(endsOf(events), { a: "QueueTimeout at 20", b: "QueueTimeout at 20" })
-      assert.strictEqual(opens, 1)
+      assert.deepStrictEqual(ledger.opened, ["outside of the run"])
     })
   )
 
   it.effect("counts anew for each attempt", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const { events } = yield* watch(
         (onEvent) =>
           QueryPool.all([fails("again", 5, { retry: always(1, 50) }), takes("long", 100)], {
@@ -174,7 +179,7 @@ describe("queueTimeout", () => {
 
   it.effect("of nothing lets those run that find a slot free", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const members = [takes("a", 5), takes("b", 5), takes("c", 5)]
       const { events } = yield* watch(
         (onEvent) => QueryPool.all(members, { concurrency: 2, queueTimeout: 0, mode: "outcome", onEvent }),
@@ -188,7 +193,7 @@ describe("queueTimeout", () => {
 describe("timeout", () => {
   it.effect("counts from the first session, and not while a query waits", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const members = [takes("a", 30), takes("b", 10, { timeout: 15 }), takes("c", 20, { timeout: 15 })]
       const { events } = yield* watch(
         (onEvent) => QueryPool.all(members, { concurrency: 1, mode: "outcome", onEvent }),
@@ -206,7 +211,7 @@ describe("timeout", () => {
     Effect.gen(function* () {
       // Attempts from 0, 20, 40 and 60; the last is stopped.
       for (const within of [false, true]) {
-        const { ledger, provide } = yield* ScriptedPool.make()
+        const { ledger, provide } = yield* TestQueryPool.make()
         const query = fails("query", 10, { timeout: 65, retry: always(9, 10) })
         const { exit } = yield* watch((onEvent) => (within ? QueryPool.all([query], { onEvent }) : query), provide)
         const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
@@ -225,7 +230,7 @@ describe("timeout", () => {
         [30, 2],
         [31, 3]
       ] as const) {
-        const { ledger, provide } = yield* ScriptedPool.make()
+        const { ledger, provide } = yield* TestQueryPool.make()
         const query = fails("query", 5, { timeout, retry: always(2, 10) })
         const { events } = yield* watch((onEvent) => QueryPool.all([query], { mode: "outcome", onEvent }), provide)
         const last = attempts === 2 ? "Deadlock at 20" : "TimedOut timeout at 31"
@@ -237,7 +242,7 @@ describe("timeout", () => {
 
   it.effect("bounds what a retry waits for a slot", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const again = fails("again", 5, { timeout: 50, retry: always(1, 10) })
       const { events } = yield* watch(
         (onEvent) => QueryPool.all([again, takes("long", 100)], { concurrency: 1, mode: "outcome", onEvent }),
@@ -249,7 +254,7 @@ describe("timeout", () => {
 
   it.effect("counts for a query in another's body, of which it ends no more than that", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const inner = takes("inner", 50, { timeout: 10, retry: always(3, 1) })
       const outer = Query.make("outer", () => Effect.flip(inner))
       for (const run of [outer, QueryPool.all([outer])]) {
@@ -274,7 +279,7 @@ describe("deadline", () => {
         takes("last", 50),
         takes("never", 1)
       ]
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const { events } = yield* watch(
         (onEvent) => QueryPool.all(members, { concurrency: 2, deadline: 40, mode: "outcome", onEvent }),
         provide
@@ -293,7 +298,7 @@ describe("deadline", () => {
 
   it.effect("and timeout end a query, and each says which it was", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const members = [takes("a", 100, { timeout: 20 }), takes("b", 100, { timeout: 50 }), takes("c", 100)]
       const { events } = yield* watch(
         (onEvent) => QueryPool.all(members, { deadline: 40, mode: "outcome", onEvent }),
@@ -314,7 +319,7 @@ describe("deadline", () => {
         [30, 20, "TimedOut deadline at 20"],
         [20, 20, "QueueTimeout at 20"]
       ] as const) {
-        const { provide } = yield* ScriptedPool.make()
+        const { provide } = yield* TestQueryPool.make()
         const { events } = yield* watch(
           (onEvent) =>
             QueryPool.all([takes("a", 100), takes("b", 1)], {
@@ -333,7 +338,7 @@ describe("deadline", () => {
 
   it.effect("ends an endless run once its queries fail, and then closes the generator", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       let closed = 0
       const endless = function* () {
         try {
@@ -351,7 +356,7 @@ describe("deadline", () => {
 
   it.effect("of nothing lets no query run", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const members = [takes("a", 0), Effect.map(takes("b", 0), (name) => name)]
       const { events } = yield* watch(
         (onEvent) => QueryPool.all(members, { deadline: 0, mode: "outcome", onEvent }),
@@ -364,7 +369,7 @@ describe("deadline", () => {
 
   it.effect("does not touch effects that are no queries, and holds for the queries in them", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const late = Effect.andThen(Effect.sleep(50), Effect.map(Effect.exit(takes("late", 1)), Outcome.fromExit))
       const members = [Effect.as(Effect.sleep(60), "slept"), late, Effect.succeed("last")]
       const { exit } = yield* watch(() => QueryPool.all(members, { concurrency: 1, deadline: 40 }), provide)
@@ -378,7 +383,7 @@ describe("deadline", () => {
 describe("a run with limits", () => {
   it.effect("of no members ends at once, and its limits leave nothing behind", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const options = { queueTimeout: 10, deadline: 20 }
       assert.deepStrictEqual(yield* QueryPool.all([], options).pipe(provide), [])
       assert.deepStrictEqual(yield* QueryPool.all({}, options).pipe(provide), {})
@@ -388,7 +393,7 @@ describe("a run with limits", () => {
 
   it.effect("may have more places than members, and endless limits", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       for (const limit of [Infinity, Duration.infinity, "Infinity", "1000 days"] as const) {
         const members = [
           takes("a", 5, { timeout: limit }),
@@ -405,7 +410,7 @@ describe("a run with limits", () => {
     "dies, and says why, when a limit is %s",
     (limit) =>
       Effect.gen(function* () {
-        const { ledger, provide } = yield* ScriptedPool.make()
+        const { ledger, provide } = yield* TestQueryPool.make()
         const ok = takes("a", 1)
         const wrong = takes("a", 1, { timeout: limit, retry: always(1, 1) })
         const runs: ReadonlyArray<readonly [string, AnyEffect]> = [
@@ -429,7 +434,7 @@ describe("a run with limits", () => {
 
   it.effect("gives an outcome to each of 20,000 queries that are late together, while the last that run end", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const members = Array.from({ length: 20_000 }, (_, id) => takes(`${id}`, 10))
       const { exit } = yield* watch(
         () => QueryPool.all(members, { concurrency: 3, queueTimeout: 10, mode: "outcome" }),
@@ -449,10 +454,13 @@ describe("a run with limits", () => {
     const words = new Map<string, number>()
     return forSeeds(150, () =>
       Effect.gen(function* () {
-        const { ledger, provide } = yield* ScriptedPool.make({
-          open: () => Effect.flatMap(below(3), (millis) => Effect.sleep(millis)),
-          close: () => Effect.yieldNow
-        })
+        const { ledger, provide } = yield* TestQueryPool.make(
+          {},
+          {
+            connect: () => Effect.flatMap(below(3), (millis) => Effect.sleep(millis)),
+            release: () => Effect.yieldNow
+          }
+        )
         const concurrency = 1 + (yield* below(4))
         const queueTimeout = (yield* below(2)) === 0 ? Infinity : 1 + (yield* below(30))
         const deadline = (yield* below(2)) === 0 ? Infinity : 1 + (yield* below(40))

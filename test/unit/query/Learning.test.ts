@@ -5,7 +5,7 @@ import * as Query from "../../../src/query/Query.ts"
 import type { QueryEvent } from "../../../src/query/QueryEvent.ts"
 import * as QueryPool from "../../../src/query/QueryPool.ts"
 import * as RetryPolicy from "../../../src/query/RetryPolicy.ts"
-import * as ScriptedPool from "./ScriptedPool.ts"
+import * as TestQueryPool from "../../../src/testing/TestQueryPool.ts"
 import { timePasses } from "./timePasses.ts"
 
 const started = (id: number, name: string, at: number, attempt = 1): QueryEvent => ({
@@ -103,7 +103,7 @@ describe("what a run teaches", () => {
 
   it.effect("is learned from every run, however it ends, once and at its end", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const history = scripted()
       const run = (queries: ReadonlyArray<Query.Query<void, unknown>>) =>
         QueryPool.all(queries, { concurrency: 2 }).pipe(provide, history.provide)
@@ -132,7 +132,7 @@ describe("what a run teaches", () => {
 
   it.effect("is learned beside a listener, and from reports and streams", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const history = scripted()
       const seen: Array<string> = []
       const queries = [Query.make("a", () => Effect.void)]
@@ -149,7 +149,7 @@ describe("what a run teaches", () => {
 
   it.effect("is of a query that the pool retried the attempt that succeeded", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const history = scripted()
       let attempts = 0
       const unlucky = Query.make(
@@ -192,10 +192,10 @@ describe("what members of a run are expected to take", () => {
 /** The names of a run's queries as they were started. */
 const startedBy = (options: QueryPool.RunOptions) =>
   Effect.gen(function* () {
-    const { ledger, provide } = yield* ScriptedPool.make()
+    const { ledger, provide } = yield* TestQueryPool.make()
     const queries = ["short", "new", "long", "shorter"].map((name) => takes(name, 0))
     yield* QueryPool.all(queries, { concurrency: 1, ...options }).pipe(provide)
-    return ledger.opened
+    return [...ledger.opened]
   })
 
 describe("a run with the longest first", () => {
@@ -234,7 +234,7 @@ describe("a run", () => {
 
   it.effect("in the given order looks nothing up", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const history = scripted({ a: 1 })
       yield* QueryPool.all([takes("a", 0), takes("a", 0)]).pipe(provide, history.provide)
       assert.strictEqual(history.asked(), 0)

@@ -12,7 +12,7 @@ import type { Ended, QueryEvent } from "../../../src/query/QueryEvent.ts"
 import * as QueryPool from "../../../src/query/QueryPool.ts"
 import * as RetryPolicy from "../../../src/query/RetryPolicy.ts"
 import { below, forSeeds } from "../../support/Chaos.ts"
-import * as ScriptedPool from "./ScriptedPool.ts"
+import * as TestQueryPool from "../../../src/testing/TestQueryPool.ts"
 import { timePasses } from "./timePasses.ts"
 
 type AnyQuery = Query.Query<unknown, string | QueryError>
@@ -82,7 +82,7 @@ const watch = Effect.fnUntraced(function* (
   members: Iterable<AnyQuery>,
   options: QueryPool.RunOptions & { readonly mode?: "default" | "outcome" }
 ) {
-  const { ledger, provide } = yield* ScriptedPool.make()
+  const { ledger, provide } = yield* TestQueryPool.make()
   const events: Array<QueryEvent> = []
   const run = QueryPool.all(members, { ...options, onEvent: (event) => events.push(event) })
   const fiber = yield* Effect.forkChild(Effect.exit(run.pipe(provide)))
@@ -190,7 +190,7 @@ describe("a query that needs others", () => {
 
   it.effect("is skipped once, with a reason of its own, when the run is interrupted", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const events: Array<QueryEvent> = []
       const onEvent = (event: QueryEvent) => events.push(event)
       const members = inPlan([[takes("a", 50)], [takes("b", 1), "a"], [takes("c", 1), "b"]])
@@ -251,7 +251,7 @@ describe("a query that needs others", () => {
 
   it.effect("stands in a report with the one because of which it was skipped", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const members = inPlan([[takes("after", 0), "fails"], [Query.make("fails", () => Effect.fail("no"))]])
       const { queries } = yield* QueryPool.report(members).pipe(provide)
       assert.deepInclude(queries[0], { name: "after", outcome: "Skipped", because: "fails", attempts: 0 })
@@ -262,7 +262,7 @@ describe("a query that needs others", () => {
   it.effect("starts when the plan said, with any needs, durations and number of workers", () =>
     forSeeds(40, () =>
       Effect.gen(function* () {
-        const { provide } = yield* ScriptedPool.make()
+        const { provide } = yield* TestQueryPool.make()
         const count = 1 + (yield* below(12))
         const workers = 1 + (yield* below(4))
         const order = (yield* below(2)) === 0 ? "given" : "longest-first"
@@ -308,10 +308,13 @@ describe("a query that needs others", () => {
     const words = new Map<string, number>()
     return forSeeds(150, () =>
       Effect.gen(function* () {
-        const { ledger, provide } = yield* ScriptedPool.make({
-          open: () => Effect.flatMap(below(3), (millis) => Effect.sleep(millis)),
-          close: () => Effect.yieldNow
-        })
+        const { ledger, provide } = yield* TestQueryPool.make(
+          {},
+          {
+            connect: () => Effect.flatMap(below(3), (millis) => Effect.sleep(millis)),
+            release: () => Effect.yieldNow
+          }
+        )
         const concurrency = 1 + (yield* below(4))
         const mode = (yield* below(3)) === 0 ? ("default" as const) : ("outcome" as const)
         const deadline = (yield* below(3)) === 0 ? 10 + (yield* below(40)) : Infinity
@@ -390,7 +393,7 @@ describe("a run with the longest first", () => {
 
   it.effect("starts the longest first, and gives and reports in the order given", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const events: Array<QueryEvent> = []
       const onEvent = (event: QueryEvent) => events.push(event)
       const options = { concurrency: 2, order: "longest-first", onEvent } as const
@@ -400,7 +403,7 @@ describe("a run with the longest first", () => {
         QueryPool.all(new Set(members), options)
       ]
       for (const run of runs) {
-        ledger.opened.length = 0
+        ledger.clear()
         events.length = 0
         const fiber = yield* Effect.forkChild(run.pipe(knows({ a: 1, b: 5, d: 9 }), provide))
         yield* timePasses(20)
@@ -427,10 +430,10 @@ describe("a run with the longest first", () => {
 
   it.effect("is the order given where nothing is known", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const run = QueryPool.all(members, { concurrency: 1, order: "longest-first" })
       for (const known of [run, run.pipe(knows({})), run.pipe(knows({ a: 3, b: 3 }))]) {
-        ledger.opened.length = 0
+        ledger.clear()
         const fiber = yield* Effect.forkChild(known.pipe(provide))
         yield* timePasses(40)
         yield* Fiber.join(fiber)
@@ -460,7 +463,7 @@ describe("a run with the longest first", () => {
 
   it.effect("is refused by another name", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       // @ts-expect-error -- there is no such order
       const run = QueryPool.all(members, { order: "shortest-first" })
       const defect = yield* Effect.flip(Effect.catchDefect(Effect.asVoid(run), Effect.fail)).pipe(provide)

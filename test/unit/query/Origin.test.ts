@@ -3,7 +3,7 @@ import { Effect, Schema, Stream } from "effect"
 import * as Origin from "../../../src/query/Origin.ts"
 import * as Query from "../../../src/query/Query.ts"
 import { QueryError } from "../../../src/query/QueryError.ts"
-import * as ScriptedPool from "./ScriptedPool.ts"
+import * as TestQueryPool from "../../../src/testing/TestQueryPool.ts"
 
 /** This line, and the file, as an origin tells them; the column may be any. */
 const here = (linesAbove: number): RegExp => {
@@ -56,7 +56,7 @@ describe("the origin of a query", () => {
 
   it.effect("stands in what it fails with, also where its rows are streamed", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make({ answer: () => Effect.succeed([{ n: "no number" }]) })
+      const { provide } = yield* TestQueryPool.make(() => [{ n: "no number" }])
       const one = Query.findOne(find("origin of a failure"))
       const line = here(1)
       assert.match((yield* Effect.flip(one).pipe(provide)).origin ?? "", line)

@@ -2,17 +2,18 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Schedule, Stream } from "effect"
 import * as Query from "../../../src/query/Query.ts"
+import { Rejected } from "../../../src/query/QueryError.ts"
 import type { QueryEvent } from "../../../src/query/QueryEvent.ts"
 import * as QueryPool from "../../../src/query/QueryPool.ts"
 import * as RetryPolicy from "../../../src/query/RetryPolicy.ts"
-import * as ScriptedPool from "./ScriptedPool.ts"
+import * as TestQueryPool from "../../../src/testing/TestQueryPool.ts"
 import { timePasses } from "./timePasses.ts"
 
 /** Finds so many rows, one a second. */
 const rowASecond = (name: string, rows: number) =>
   Query.make(name, (sql) => Effect.repeat(Effect.andThen(Effect.sleep(1_000), sql`a row`), Schedule.recurs(rows - 1)))
 
-const pool = () => ScriptedPool.make({ answer: () => Effect.succeed([{}]) })
+const pool = () => TestQueryPool.make(() => [{}])
 
 const told = (events: ReadonlyArray<QueryEvent>) =>
   events.flatMap((event) => (event._tag === "Progressed" ? [`${event.at}: ${event.name} ${event.rows}`] : []))
@@ -48,9 +49,9 @@ describe("a run with `progressEvery`", () => {
             const rows = ++attempts === 1 ? 3 : 2
             for (let row = 0; row < rows; row++) yield* Effect.andThen(Effect.sleep(1_000), sql`a row`)
             yield* Effect.sleep(500)
-            if (attempts === 1) return yield* ScriptedPool.sqlError("no")
+            if (attempts === 1) return yield* new Rejected({ sqlState: undefined, message: "no" })
           }),
-        { retry: RetryPolicy.make({ on: ["Rejected"], schedule: Schedule.spaced("10 seconds") }) }
+        { mode: "readOnly", retry: RetryPolicy.make({ on: ["Rejected"], schedule: Schedule.spaced("10 seconds") }) }
       )
       const fiber = yield* Effect.forkChild(provide(QueryPool.all([query], { onEvent, progressEvery: "1050 millis" })))
       for (let second = 0; second < 20; second++) yield* timePasses(1_000)
@@ -98,13 +99,13 @@ describe("a run with `progressEvery`", () => {
     Effect.gen(function* () {
       for (const progressEvery of [undefined, "Infinity", "1 second"] as const) {
         const { events, onEvent } = collect()
-        const { service } = yield* pool()
+        const lends = yield* pool()
         let asked = 0
         const countArriving = () => void asked++
         const counting = QueryPool.QueryPool.of({
-          ...service,
+          ...lends.pool,
           use: (query, body, terms) =>
-            service.use(query, (sql, unit) => body(sql, Object.assign(unit, { countArriving })), terms)
+            lends.pool.use(query, (sql, unit) => body(sql, Object.assign(unit, { countArriving })), terms)
         })
         const run = QueryPool.all([rowASecond("a", 1), rowASecond("b", 3)], { onEvent, progressEvery })
         const fiber = yield* Effect.forkChild(Effect.provideService(run, QueryPool.QueryPool, counting))

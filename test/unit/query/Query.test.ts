@@ -2,8 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Schema, Stream } from "effect"
 import * as Query from "../../../src/query/Query.ts"
 import type { QueryError } from "../../../src/query/QueryError.ts"
+import { Rejected } from "../../../src/query/QueryError.ts"
 import type * as QueryPool from "../../../src/query/QueryPool.ts"
-import * as ScriptedPool from "./ScriptedPool.ts"
+import * as TestQueryPool from "../../../src/testing/TestQueryPool.ts"
 
 const Row = Schema.Struct({ id: Schema.Finite, owner: Schema.Struct({ name: Schema.String }) })
 const row = (id: number) => ({ id, owner: { name: `owner ${id}` } })
@@ -11,7 +12,7 @@ const misfit = { id: 1, owner: { name: 42 } }
 
 const find = { name: "find account", schema: Row, statement: () => ({ sql: "select 1", params: [] }) }
 
-const answering = (...rows: ReadonlyArray<object>) => ScriptedPool.make({ answer: () => Effect.succeed(rows) })
+const answering = (...rows: ReadonlyArray<object>) => TestQueryPool.make(() => rows)
 
 /** The reason for which a query fails. */
 const reasonOf = <A>(query: Effect.Effect<A, QueryError, QueryPool.QueryPool>) =>
@@ -44,7 +45,7 @@ describe("Query", () => {
 
   it.effect("takes a session for itself outside of a run, and gives it back however it ends", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const ends: ReadonlyArray<Effect.Effect<string, string>> = [
         Effect.succeed("done"),
         Effect.fail("no"),
@@ -69,7 +70,7 @@ describe("Query", () => {
 
   it.effect("joins the session of the query whose body it stands in", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const inner = Query.make("inner", (_, unit) => Effect.succeed(unit))
       const outer = Query.make("outer", (_, unit) => Effect.map(inner, (joined) => joined === unit))
       assert.isTrue(yield* outer.pipe(provide))
@@ -79,10 +80,10 @@ describe("Query", () => {
 
   it.effect("keeps its own errors and makes a QueryError with its name of an SqlError", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make({ answer: () => Effect.fail(ScriptedPool.sqlError("syntax error")) })
+      const { provide } = yield* TestQueryPool.make(() => new Rejected({ message: "syntax error" }))
       assert.strictEqual(yield* Effect.flip(Query.make("a", () => Effect.fail("own")).pipe(provide)), "own")
       const error = yield* Effect.flip(Query.make("a", (sql) => sql`select`).pipe(provide))
-      assert.strictEqual(error.message, `Query "a" failed: syntax error`)
+      assert.match(error.message, /^Query "a" failed: syntax error\n/)
     })
   )
 
@@ -96,8 +97,8 @@ describe("Query", () => {
       yield* Query.findOneOption({ ...find, statement: () => ({ sql, parameters: [7] }) }).pipe(provide)
       yield* Stream.runDrain(Query.stream({ ...find, statement: () => ({ sql, params: [7] }) })).pipe(provide)
       assert.deepStrictEqual(
-        ledger.sent,
-        Array.from({ length: 5 }, () => ({ sql, params: [7] }))
+        ledger.statements.map((sent) => [sent.sql, sent.parameters]),
+        Array.from({ length: 5 }, () => [sql, [7]])
       )
     })
   )

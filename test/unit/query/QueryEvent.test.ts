@@ -3,11 +3,12 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Schema, Stream } from "effect"
 import * as Query from "../../../src/query/Query.ts"
 import type { QueryError } from "../../../src/query/QueryError.ts"
+import { ConnectFailed } from "../../../src/query/QueryError.ts"
 import type { QueryEvent } from "../../../src/query/QueryEvent.ts"
 import * as QueryPool from "../../../src/query/QueryPool.ts"
 import * as Report from "../../../src/query/Report.ts"
 import { interleaved } from "../../support/Chaos.ts"
-import * as ScriptedPool from "./ScriptedPool.ts"
+import * as TestQueryPool from "../../../src/testing/TestQueryPool.ts"
 
 const integer = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 
@@ -77,10 +78,14 @@ const start = ({ concurrency, from, members, mode }: Script, onEvent: (event: Qu
 const perform = (script: Script) =>
   Effect.gen(function* () {
     const events: Array<QueryEvent> = []
-    const pool = yield* ScriptedPool.make({
-      open: (name) => (name.startsWith("is refused") ? Effect.fail(ScriptedPool.sqlError("refused")) : turns(1)),
-      close: () => turns(2)
-    })
+    const pool = yield* TestQueryPool.make(
+      {},
+      {
+        connect: (name) =>
+          name.startsWith("is refused") ? Effect.fail(new ConnectFailed({ message: "refused" })) : turns(1),
+        release: () => turns(2)
+      }
+    )
     const fiber = yield* Effect.forkChild(start(script, (event) => events.push(event)).pipe(pool.provide))
     const hangs = script.members.some(({ end, shape }) => end === "hangs" && shape !== "same query")
     if (hangs || script.interruptAfter > 0) {
@@ -179,7 +184,7 @@ describe("the events of a run", () => {
 
   it.effect("announce an array before its turn, in its order, and other iterables as they are pulled", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const queries = ["a", "b"].map((name) => Query.make(name, () => Effect.void))
       const told = Effect.fnUntraced(function* (effects: Iterable<Query.Query<void, QueryError>>) {
         const events: Array<string> = []
@@ -202,7 +207,7 @@ describe("the events of a run", () => {
 
   it.effect("pass notices on with the query they belong to", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const events: Array<QueryEvent> = []
       yield* QueryPool.all([noisy("a"), noisy("b")], { onEvent: (event) => events.push(event) }).pipe(provide)
       assert.deepStrictEqual(

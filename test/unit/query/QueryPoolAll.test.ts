@@ -3,7 +3,7 @@ import { Effect, Fiber, Latch } from "effect"
 import * as Query from "../../../src/query/Query.ts"
 import type { QueryError } from "../../../src/query/QueryError.ts"
 import * as QueryPool from "../../../src/query/QueryPool.ts"
-import * as ScriptedPool from "./ScriptedPool.ts"
+import * as TestQueryPool from "../../../src/testing/TestQueryPool.ts"
 import { timePasses } from "./timePasses.ts"
 
 /** A query that takes its time and gives its name. */
@@ -25,7 +25,7 @@ const broken = function* () {
 describe("QueryPool.all", () => {
   it.effect("gives a tuple for a tuple, a record for a record and an array for any other iterable", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const one = Query.make("one", () => Effect.succeed(1))
       const two = Query.make("two", () => Effect.succeed("two"))
       const tuple: [number, string] = yield* QueryPool.all([one, two]).pipe(provide)
@@ -42,7 +42,7 @@ describe("QueryPool.all", () => {
 
   it.effect("gives nothing for nothing", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       assert.deepStrictEqual(yield* QueryPool.all([]).pipe(provide), [])
       assert.deepStrictEqual(yield* QueryPool.all({}).pipe(provide), {})
       assert.deepStrictEqual(yield* QueryPool.all(new Set<Query.Query<number>>()).pipe(provide), [])
@@ -53,7 +53,7 @@ describe("QueryPool.all", () => {
 
   it.effect("gives results in the order given, whatever the order of ends", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const queries = [takes("a", 40), takes("b", 10), takes("c", 30), takes("d", 20)]
       const values = yield* whileTimePasses(QueryPool.all(queries, { concurrency: 4 }).pipe(provide), 40)
       assert.deepStrictEqual(values, ["a", "b", "c", "d"])
@@ -68,7 +68,7 @@ describe("QueryPool.all", () => {
 
   it.effect("starts five at once, in the order given, when nothing else is asked for", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const queries = Array.from({ length: 12 }, (_, id) => takes(`${id}`, 10))
       const fiber = yield* Effect.forkChild(QueryPool.all(queries).pipe(provide))
       yield* timePasses(5)
@@ -83,7 +83,7 @@ describe("QueryPool.all", () => {
 
   it.effect("pulls an iterable only as workers become free, and reads it once", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       let pulled = 0
       let closed = 0
       const queries = function* () {
@@ -111,7 +111,7 @@ describe("QueryPool.all", () => {
 
   it.effect("closes the generator when it ends early", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const ends: ReadonlyArray<Effect.Effect<void, string>> = [Effect.fail("no"), Effect.die("fault")]
       for (const end of ends) {
         let closed = 0
@@ -143,7 +143,7 @@ describe("QueryPool.all", () => {
 
   it.effect("ends with the error of an iterator that throws, and interrupts what runs", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const runs: ReadonlyArray<Effect.Effect<unknown, QueryError, QueryPool.QueryPool>> = [
         QueryPool.all(broken(), { concurrency: 2 }),
         QueryPool.all(broken(), { concurrency: 2, mode: "outcome" }),
@@ -160,7 +160,7 @@ describe("QueryPool.all", () => {
 
   it.effect("can be run again", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       let runs = 0
       const count = Query.make("count", () => Effect.sync(() => ++runs))
       const all = QueryPool.all([count, count]).pipe(provide)
@@ -177,7 +177,7 @@ describe("QueryPool.all", () => {
 
   it.effect("runs a query that is handed over twice two times", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const latch = yield* Latch.make()
       let ran = 0
       const twice = Query.make("twice", () =>
@@ -196,7 +196,7 @@ describe("QueryPool.all", () => {
 
   it.effect("takes effects that are no queries, and gives their values", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const sum = Effect.zipWith(
         Query.make("left", () => Effect.succeed(1)),
         Query.make("right", () => Effect.succeed(2)),
@@ -209,7 +209,7 @@ describe("QueryPool.all", () => {
 
   it.effect("runs everything in the mode for outcomes, and tells of each how it ended", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const outcomes = yield* QueryPool.all(
         {
           good: Query.make("good", () => Effect.succeed(1)),

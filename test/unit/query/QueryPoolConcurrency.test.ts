@@ -5,7 +5,7 @@ import * as Query from "../../../src/query/Query.ts"
 import type { QueryError } from "../../../src/query/QueryError.ts"
 import * as QueryPool from "../../../src/query/QueryPool.ts"
 import { Run } from "../../../src/query/Run.ts"
-import * as ScriptedPool from "./ScriptedPool.ts"
+import * as TestQueryPool from "../../../src/testing/TestQueryPool.ts"
 import { timePasses } from "./timePasses.ts"
 
 const takes = (name: string, millis: number) => Query.make(name, () => Effect.sleep(millis))
@@ -31,7 +31,7 @@ describe("the concurrency of a run", () => {
       })
       for (const start of starts) {
         for (const concurrency of [1, 2, 3]) {
-          const { ledger, provide } = yield* ScriptedPool.make()
+          const { ledger, provide } = yield* TestQueryPool.make()
           const effects = [nested, takes("alone", 4), several, nested, takes("alone", 1)]
           const fiber = yield* Effect.forkChild(start(effects, { concurrency }).pipe(provide))
           let millis = 0
@@ -49,7 +49,7 @@ describe("the concurrency of a run", () => {
 
   it.effect("is not needed by a query that joins another's session", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const inner = Query.make("inner", () => Effect.succeed(1))
       const outer = Query.make("outer", () => Effect.all([inner, inner], { concurrency: 2 }))
       assert.deepStrictEqual(yield* QueryPool.all([outer], { concurrency: 1 }).pipe(provide), [[1, 1]])
@@ -59,8 +59,8 @@ describe("the concurrency of a run", () => {
 
   it.effect("is not needed by a query of another pool in a query's body, by either way into the run", () =>
     Effect.gen(function* () {
-      const here = yield* ScriptedPool.make()
-      const there = yield* ScriptedPool.make()
+      const here = yield* TestQueryPool.make()
+      const there = yield* TestQueryPool.make()
       const elsewhere = Query.make("elsewhere", () => Effect.succeed("found")).pipe(there.provide)
       const query = Query.make("here", () => elsewhere)
       const effect = Effect.map(query, (found) => found)
@@ -75,7 +75,7 @@ describe("the concurrency of a run", () => {
 
   it.effect("is free again for the next query when one has ended in any way", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const ends: ReadonlyArray<Effect.Effect<void, string>> = [
         Effect.fail("no"),
         Effect.die("a fault"),
@@ -93,7 +93,7 @@ describe("the concurrency of a run", () => {
     "is refused when it is %d",
     (concurrency) =>
       Effect.gen(function* () {
-        const { ledger, provide } = yield* ScriptedPool.make()
+        const { ledger, provide } = yield* TestQueryPool.make()
         for (const start of starts) {
           const run = start([takes("a", 0)], { concurrency })
           const defect = yield* Effect.flip(Effect.catchDefect(run, Effect.fail)).pipe(provide)
@@ -112,7 +112,7 @@ describe("the concurrency of a run", () => {
 describe("a run inside a query's body", () => {
   it.effect("is refused with the name of the query, in every mode", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       for (const start of starts) {
         const outer = Query.make("outer", () => start([takes("inner", 0)], {}))
         const defect = yield* Effect.flip(Effect.catchDefect(Effect.asVoid(outer), Effect.fail)).pipe(provide)
@@ -131,8 +131,8 @@ describe("a run inside a query's body", () => {
 
   it.effect("is welcome on another pool", () =>
     Effect.gen(function* () {
-      const here = yield* ScriptedPool.make()
-      const there = yield* ScriptedPool.make()
+      const here = yield* TestQueryPool.make()
+      const there = yield* TestQueryPool.make()
       const inner = QueryPool.all([Query.make("inner", () => Effect.succeed(1))]).pipe(there.provide)
       assert.deepStrictEqual(yield* Query.make("outer", () => inner).pipe(here.provide), [1])
     })

@@ -4,7 +4,7 @@ import { DurationHistory } from "../../../src/query/Learning.ts"
 import * as Query from "../../../src/query/Query.ts"
 import type { QueryEvent } from "../../../src/query/QueryEvent.ts"
 import * as QueryPool from "../../../src/query/QueryPool.ts"
-import * as ScriptedPool from "./ScriptedPool.ts"
+import * as TestQueryPool from "../../../src/testing/TestQueryPool.ts"
 import { timePasses } from "./timePasses.ts"
 
 const takes = (name: string, millis: number) => Query.make(name, () => Effect.sleep(millis))
@@ -152,7 +152,10 @@ describe("QueryPool.progress", () => {
 })
 
 const pool = () =>
-  Effect.map(ScriptedPool.make({ answer: () => Effect.succeed([{}, {}]) }), ({ ledger, service }) => ({
-    ledger,
-    provideStream: Stream.provideService(QueryPool.QueryPool, service)
-  }))
+  Effect.map(
+    TestQueryPool.make(() => [{}, {}]),
+    ({ ledger, pool }) => ({
+      ledger,
+      provideStream: Stream.provideService(QueryPool.QueryPool, pool)
+    })
+  )

@@ -1,10 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schema, Stream } from "effect"
 import * as Query from "../../../src/query/Query.ts"
+import { ConnectFailed } from "../../../src/query/QueryError.ts"
 import type { QueryEvent } from "../../../src/query/QueryEvent.ts"
 import * as QueryPool from "../../../src/query/QueryPool.ts"
 import * as Report from "../../../src/query/Report.ts"
-import * as ScriptedPool from "./ScriptedPool.ts"
+import * as TestQueryPool from "../../../src/testing/TestQueryPool.ts"
 import { timePasses } from "./timePasses.ts"
 
 const rows = (name: string) => Query.stream({ name, schema: Schema.Struct({}), statement: (sql) => sql`select 1` })
@@ -14,7 +15,7 @@ const takes = (name: string, millis: number) => Query.make(name, () => Effect.sl
 describe("QueryPool.report", () => {
   it.effect("says of a run of nothing that it took no time", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       for (const nothing of [[], {}, new Set<Query.Query<void>>()]) {
         assert.deepStrictEqual(yield* QueryPool.report(nothing).pipe(provide), {
           queries: [],
@@ -31,7 +32,7 @@ describe("QueryPool.report", () => {
 
   it.effect("says how long each waited and ran, by which worker, and how good the schedule was", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const queries = { short: takes("short", 10), long: takes("long", 40), last: takes("last", 30) }
       const fiber = yield* Effect.forkChild(QueryPool.report(queries, { concurrency: 2 }).pipe(provide))
       yield* timePasses(40)
@@ -59,7 +60,7 @@ describe("QueryPool.report", () => {
 
   it.effect("has a lower bound that its run could not beat, also of streams of rows, which take no slots", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make({ answer: () => Effect.delay(Effect.succeed([]), 30) })
+      const { provide } = yield* TestQueryPool.make(() => Effect.delay(Effect.succeed([]), 30))
       const streams = ["a", "b", "c"].map((name) => Stream.runDrain(rows(name)))
       const all = Effect.all(streams, { concurrency: "unbounded", discard: true })
       const fiber = yield* Effect.forkChild(QueryPool.report([all], { concurrency: 1 }).pipe(provide))
@@ -71,7 +72,7 @@ describe("QueryPool.report", () => {
 
   it.effect("counts the time until a session is there as waiting", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make({ open: () => Effect.sleep(15) })
+      const { provide } = yield* TestQueryPool.make({}, { connect: () => Effect.sleep(15) })
       const fiber = yield* Effect.forkChild(QueryPool.report([takes("a", 10)]).pipe(provide))
       yield* timePasses(25)
       const [query] = (yield* Fiber.join(fiber)).queries
@@ -81,9 +82,13 @@ describe("QueryPool.report", () => {
 
   it.effect("records failures, defects and interruptions, and runs the rest all the same", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make({
-        open: (name) => (name === "refused" ? Effect.fail(ScriptedPool.sqlError("too many clients")) : Effect.void)
-      })
+      const { provide } = yield* TestQueryPool.make(
+        {},
+        {
+          connect: (name) =>
+            name === "refused" ? Effect.fail(new ConnectFailed({ message: "too many clients" })) : Effect.void
+        }
+      )
       const ends: Readonly<Record<string, Effect.Effect<void, string>>> = {
         good: Effect.void,
         bad: Effect.fail("no"),
@@ -99,7 +104,7 @@ describe("QueryPool.report", () => {
           name,
           outcome,
           attempts,
-          error instanceof Error ? error.message : error
+          error instanceof Error ? error.message.split("\n")[0] : error
         ]),
         [
           ["good", "Succeeded", 1, undefined],
@@ -115,7 +120,7 @@ describe("QueryPool.report", () => {
 
   it.effect("names effects that are no queries and failed or died, by their place or key", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const query = Query.make("a query", () => Effect.void)
       const list = yield* QueryPool.report([Effect.fail("first"), query, Effect.void, Effect.die("last")]).pipe(provide)
       assert.deepStrictEqual(list.failures, [
@@ -129,7 +134,7 @@ describe("QueryPool.report", () => {
 
   it.effect("keeps queries that failed out of the other failures", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const query = Query.make("a query", () => Effect.fail("no"))
       assert.deepStrictEqual((yield* QueryPool.report([query]).pipe(provide)).failures, [])
     })
@@ -137,7 +142,7 @@ describe("QueryPool.report", () => {
 
   it.effect("counts rows and keeps notices", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make({ answer: () => Effect.succeed([{}, {}, {}]) })
+      const { provide } = yield* TestQueryPool.make(() => [{}, {}, {}])
       const noisy = Query.make("noisy", (sql, unit) =>
         Effect.gen(function* () {
           unit.onNotice?.("NOTICE", "first")
@@ -156,7 +161,7 @@ describe("QueryPool.report", () => {
 
   it.effect("reports each time a query that is handed over twice", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       let ran = 0
       const twice = Query.make("twice", () => (ran++ === 0 ? Effect.void : Effect.fail("no")))
       const report = yield* QueryPool.report([twice, twice], { concurrency: 1 }).pipe(provide)
@@ -172,7 +177,7 @@ describe("QueryPool.report", () => {
 
   it.effect("reports the queries inside of effects, and none that joined another's session", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const inner = takes("inner", 0)
       const effect = Effect.all([Query.make("left", () => Effect.void), Query.make("right", () => inner)])
       const report = yield* QueryPool.report([effect, Effect.fail("no query")], { concurrency: 1 }).pipe(provide)
@@ -188,7 +193,7 @@ describe("QueryPool.report", () => {
 
   it.effect("is what the events that it passes on tell", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const events: Array<QueryEvent> = []
       const onEvent = (event: QueryEvent) => events.push(event)
       const queries = [takes("a", 10), Query.make("b", () => Effect.interrupt), takes("c", 20)]

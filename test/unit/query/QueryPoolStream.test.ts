@@ -6,7 +6,7 @@ import * as Query from "../../../src/query/Query.ts"
 import * as QueryPool from "../../../src/query/QueryPool.ts"
 import * as RetryPolicy from "../../../src/query/RetryPolicy.ts"
 import { below, forSeeds } from "../../support/Chaos.ts"
-import * as ScriptedPool from "./ScriptedPool.ts"
+import * as TestQueryPool from "../../../src/testing/TestQueryPool.ts"
 import { timePasses } from "./timePasses.ts"
 
 /** A query that takes its time and gives its name. */
@@ -53,7 +53,7 @@ describe("QueryPool.stream", () => {
     "takes an iterable, an async iterable and a stream, %i at a time, and gives each query with its outcome",
     (concurrency) =>
       Effect.gen(function* () {
-        const { provide } = yield* ScriptedPool.make()
+        const { provide } = yield* TestQueryPool.make()
         const queries = Array.from({ length: 7 }, (_, id) => Query.make(`${id}`, () => Effect.succeed(id)))
         const asynchronous = async function* () {
           yield* queries
@@ -73,7 +73,7 @@ describe("QueryPool.stream", () => {
 
   it.effect("gives nothing for nothing", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       for (const source of [[], Stream.empty]) {
         assert.deepStrictEqual(yield* Stream.runCollect(QueryPool.stream(source)).pipe(provide), [])
       }
@@ -85,7 +85,7 @@ describe("QueryPool.stream", () => {
     { preserveOrder: true, order: ["a", "b", "c", "d"] }
   ])("gives results as they end, or in the order of the source: $preserveOrder", ({ order, preserveOrder }) =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const queries = [takes("a", 40), takes("b", 10), takes("c", 30), takes("d", 20)]
       const results = QueryPool.stream(queries, { concurrency: 4, preserveOrder })
       const fiber = yield* Effect.forkChild(Stream.runCollect(results).pipe(provide))
@@ -100,7 +100,7 @@ describe("QueryPool.stream", () => {
 
   it.effect("makes an outcome of every failure and interruption, and goes on", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const ends: ReadonlyArray<Effect.Effect<number, string>> = [
         Effect.fail("no"),
         Effect.interrupt,
@@ -121,7 +121,7 @@ describe("QueryPool.stream", () => {
 
   it.effect.each([false, true])("pulls its source as workers become free, also in its order: %s", (preserveOrder) =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const { counts, queries } = endless(10)
       const results = QueryPool.stream(queries, { concurrency: 3, preserveOrder })
       const fiber = yield* Effect.forkChild(Stream.runDrain(results).pipe(provide))
@@ -137,7 +137,7 @@ describe("QueryPool.stream", () => {
 
   it.effect.each([false, true])("pulls no more while nobody reads its results, also in order: %s", (preserveOrder) =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const { counts, queries } = endless(10)
       const results = QueryPool.stream(queries, { concurrency: 3, preserveOrder })
       const reader = Stream.runForEach(results, () => Effect.never).pipe(provide)
@@ -152,7 +152,7 @@ describe("QueryPool.stream", () => {
 
   it.effect("closes a generator when it is left early or interrupted", () =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       for (const preserveOrder of [false, true]) {
         const left = endless(0)
         const results = QueryPool.stream(left.queries, { concurrency: 2, preserveOrder })
@@ -173,7 +173,7 @@ describe("QueryPool.stream", () => {
 
   it.effect("closes an async generator when it is left early", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       let closed = 0
       const asynchronous = async function* () {
         try {
@@ -193,7 +193,7 @@ describe("QueryPool.stream", () => {
     Effect.gen(function* () {
       for (const preserveOrder of [false, true]) {
         for (const source of [broken(), brokenAsync(), Stream.fromIterable(broken(), { chunkSize: 1 })]) {
-          const { ledger, provide } = yield* ScriptedPool.make()
+          const { ledger, provide } = yield* TestQueryPool.make()
           const seen: Array<string> = []
           const run = Stream.runForEach(
             QueryPool.stream(source, { concurrency: 2, preserveOrder }),
@@ -211,7 +211,7 @@ describe("QueryPool.stream", () => {
 
   it.effect("fails with the error of a stream of queries, after what it gave before", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const source = Stream.concat(Stream.make(takes("before", 10)), Stream.fail("no more queries"))
       const fiber = yield* Effect.forkChild(Stream.runCollect(Stream.result(QueryPool.stream(source))).pipe(provide))
       yield* timePasses(10)
@@ -226,7 +226,7 @@ describe("QueryPool.stream", () => {
 
   it.effect.each([false, true])("keeps nothing of the queries that are through, also in order: %s", (preserveOrder) =>
     Effect.gen(function* () {
-      const { provide } = yield* ScriptedPool.make()
+      const { provide } = yield* TestQueryPool.make()
       const heap = new Map<number, number>()
       let read = 0
       yield* Stream.runForEach(QueryPool.stream(many(), { preserveOrder }), () =>
@@ -246,10 +246,13 @@ describe("QueryPool.stream", () => {
     const ends = new Map<string, number>()
     return forSeeds(50, () =>
       Effect.gen(function* () {
-        const { ledger, provide } = yield* ScriptedPool.make({
-          open: () => Effect.flatMap(below(3), Effect.sleep),
-          close: () => Effect.yieldNow
-        })
+        const { ledger, provide } = yield* TestQueryPool.make(
+          {},
+          {
+            connect: () => Effect.flatMap(below(3), Effect.sleep),
+            release: () => Effect.yieldNow
+          }
+        )
         const concurrency = 1 + (yield* below(4))
         const preserveOrder = (yield* below(2)) === 0
         const hasRetries = (yield* below(2)) === 0

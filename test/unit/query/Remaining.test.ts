@@ -8,7 +8,7 @@ import * as Progress from "../../../src/query/Progress.ts"
 import * as Query from "../../../src/query/Query.ts"
 import * as QueryPool from "../../../src/query/QueryPool.ts"
 import type { QueryEvent } from "../../../src/query/QueryEvent.ts"
-import * as ScriptedPool from "./ScriptedPool.ts"
+import * as TestQueryPool from "../../../src/testing/TestQueryPool.ts"
 import { timePasses } from "./timePasses.ts"
 
 const integer = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
@@ -35,7 +35,7 @@ const perform = (
   options: Progress.Options & { readonly concurrency: number; readonly planned?: boolean }
 ) =>
   Effect.gen(function* () {
-    const pool = yield* ScriptedPool.make()
+    const pool = yield* TestQueryPool.make()
     const plan = Result.getOrThrow(
       Plan.make(queries.map(({ name, needs = [] }) => ({ name, needs, expected: options.expected?.(name) })))
     )

@@ -2,11 +2,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Stream, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import * as Query from "../../../src/query/Query.ts"
-import { QueryError } from "../../../src/query/QueryError.ts"
+import { ConnectFailed, QueryError } from "../../../src/query/QueryError.ts"
 import type { QueryEvent } from "../../../src/query/QueryEvent.ts"
 import * as QueryPool from "../../../src/query/QueryPool.ts"
 import * as RetryPolicy from "../../../src/query/RetryPolicy.ts"
-import * as ScriptedPool from "./ScriptedPool.ts"
+import * as TestQueryPool from "../../../src/testing/TestQueryPool.ts"
 
 const takes = (name: string, millis: number) => Query.make(name, () => Effect.sleep(millis))
 
@@ -18,7 +18,7 @@ const listened = () => {
 describe("a run with a snapshot", () => {
   it.effect("takes one for all of its queries, streams included, and releases it at its end", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make({ rows: [] })
       const rows = Query.stream({ name: "rows", schema: Schema.Unknown, statement: (sql) => sql`select 1` })
       const members = [takes("a", 0), takes("b", 0), Effect.andThen(takes("c", 0), Stream.runDrain(rows))]
       yield* provide(QueryPool.all(members, { snapshot: true }))
@@ -29,7 +29,7 @@ describe("a run with a snapshot", () => {
 
   it.effect("asks the pool for none without being told to", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       yield* provide(QueryPool.all([takes("a", 0)], { snapshot: false }))
       assert.deepStrictEqual([ledger.joined, ledger.snapshots], [[], []])
     })
@@ -38,9 +38,13 @@ describe("a run with a snapshot", () => {
   it.effect("lets each query try until one has taken it, and fails those that could not", () =>
     Effect.gen(function* () {
       let tries = 0
-      const { ledger, provide } = yield* ScriptedPool.make({
-        snapshot: () => Effect.suspend(() => (++tries < 3 ? Effect.fail(ScriptedPool.sqlError("no")) : Effect.void))
-      })
+      const { ledger, provide } = yield* TestQueryPool.make(
+        {},
+        {
+          snapshot: () =>
+            Effect.suspend(() => (++tries < 3 ? Effect.fail(new ConnectFailed({ message: "no" })) : Effect.void))
+        }
+      )
       const members = ["a", "b", "c", "d"].map((name) => takes(name, 0))
       const outcomes = yield* provide(QueryPool.all(members, { snapshot: true, concurrency: 1, mode: "outcome" }))
       assert.deepStrictEqual(
@@ -55,12 +59,15 @@ describe("a run with a snapshot", () => {
     Effect.gen(function* () {
       const taking = yield* Deferred.make<void>()
       let tries = 0
-      const { ledger, provide } = yield* ScriptedPool.make({
-        snapshot: () =>
-          Effect.suspend(() =>
-            ++tries === 1 ? Effect.andThen(Deferred.succeed(taking, undefined), Effect.never) : Effect.void
-          )
-      })
+      const { ledger, provide } = yield* TestQueryPool.make(
+        {},
+        {
+          snapshot: () =>
+            Effect.suspend(() =>
+              ++tries === 1 ? Effect.andThen(Deferred.succeed(taking, undefined), Effect.never) : Effect.void
+            )
+        }
+      )
       const members = [Effect.timeoutOption(takes("impatient", 0), 50), takes("patient", 0)]
       const run = yield* Effect.forkChild(provide(QueryPool.all(members, { snapshot: true })))
       yield* Deferred.await(taking)
@@ -73,7 +80,7 @@ describe("a run with a snapshot", () => {
 
   it.effect("refuses queries that are made to write, without a session", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       for (const mode of ["transaction", "autocommit"] as const) {
         const writes = Query.make("writes", () => Effect.void, { mode })
         const rows = Query.stream({ name: "rows", schema: Schema.Unknown, statement: (sql) => sql`select 1` }, { mode })
@@ -92,12 +99,18 @@ describe("a run with a snapshot", () => {
 
   it.effect("retries a query of which a statement had completed: it can have written nothing", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make({ outcome: () => "partial" })
+      const { ledger, provide } = yield* TestQueryPool.make(() => [])
       class Again extends Schema.TaggedError<Again>()("Again", {}) {}
       let tries = 0
-      const query = Query.make("query", () => (++tries < 3 ? Effect.fail(new Again()) : Effect.succeed(tries)), {
-        retry: RetryPolicy.make({ on: ["Again"], schedule: RetryPolicy.backoff({ base: 0 }) })
-      })
+      const query = Query.make(
+        "query",
+        (sql) =>
+          Effect.andThen(
+            sql`select 1`,
+            Effect.suspend(() => (++tries < 3 ? Effect.fail(new Again()) : Effect.succeed(tries)))
+          ),
+        { retry: RetryPolicy.make({ on: ["Again"], schedule: RetryPolicy.backoff({ base: 0 }) }) }
+      )
       assert.deepStrictEqual(yield* provide(QueryPool.all([query], { snapshot: true })), [3])
       assert.deepStrictEqual(ledger.joined, ["query", "query", "query"])
       tries = 0
@@ -107,12 +120,12 @@ describe("a run with a snapshot", () => {
 
   it.effect("reports for how long it was held, from its first query on, and whether it was lost", () =>
     Effect.gen(function* () {
-      const { ledger, provide } = yield* ScriptedPool.make()
+      const { ledger, provide } = yield* TestQueryPool.make()
       const { events, onEvent } = listened()
       const members = [Effect.sleep(100), Effect.andThen(Effect.sleep(40), takes("late", 30))]
       const run = yield* Effect.forkChild(provide(QueryPool.report(members, { snapshot: true, onEvent })))
       yield* TestClock.adjust(45)
-      ledger.lose?.()
+      ledger.loseSnapshot()
       yield* TestClock.adjust(100)
       const { snapshot } = yield* Fiber.join(run)
       assert.deepStrictEqual(snapshot, { heldMillis: 5, lost: true })
@@ -131,9 +144,12 @@ describe("a run with a snapshot", () => {
   it.effect("says so to a pool on a standby only when it is allowed", () =>
     Effect.gen(function* () {
       const allowed: Array<boolean> = []
-      const { provide } = yield* ScriptedPool.make({
-        snapshot: ({ allowStandby }) => Effect.sync(() => void allowed.push(allowStandby))
-      })
+      const { provide } = yield* TestQueryPool.make(
+        {},
+        {
+          snapshot: ({ allowStandby }) => Effect.sync(() => void allowed.push(allowStandby))
+        }
+      )
       for (const snapshot of [true, {}, { allowStandby: true }]) {
         yield* provide(QueryPool.all([takes("a", 0)], { snapshot }))
       }

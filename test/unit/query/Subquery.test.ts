@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { around, built, faultOf, placeIn, textOf } from "../../../src/query/Subquery.ts"
-import * as ScriptedPool from "./ScriptedPool.ts"
+import * as TestQueryPool from "../../../src/testing/TestQueryPool.ts"
 
 describe("a statement inside another one", () => {
   it.each([
@@ -50,7 +50,7 @@ describe("a statement inside another one", () => {
 
   it.effect("keeps its parameters before those around it", () =>
     Effect.gen(function* () {
-      const { sql } = yield* ScriptedPool.make()
+      const { sql } = yield* TestQueryPool.make()
       const expected = {
         text: "select * from (\nselect $1 as a, $2 as b\n) as part where a < $3",
         parameters: [7, "x", 8]
@@ -67,7 +67,7 @@ describe("a statement inside another one", () => {
 
   it.effect("is where `each` reads it, with the parameters of both", () =>
     Effect.gen(function* () {
-      const { sql } = yield* ScriptedPool.make()
+      const { sql } = yield* TestQueryPool.make()
       const rows = { text: "select * from account where owner = $1 and $1 <> $2", parameters: ["a", "b"] }
       assert.deepStrictEqual(
         built(
@@ -92,7 +92,7 @@ describe("a statement inside another one", () => {
 
   it.effect("is refused by an `each` that does not read it, or that numbers its parameters itself", () =>
     Effect.gen(function* () {
-      const { sql } = yield* ScriptedPool.make()
+      const { sql } = yield* TestQueryPool.make()
       const rows = { text: "table account", parameters: [] }
       assert.match(
         String(built(sql, (sql) => sql`select count(*) from account`, rows)),
