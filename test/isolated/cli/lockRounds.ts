@@ -13,6 +13,16 @@ const [folder = "", rounds = "0", gone = "0"] = process.argv.slice(2)
 let had = 0
 let shared = 0
 
+/** Makes a file that was not there. */
+const isMade = (path: string): boolean => {
+  try {
+    closeSync(openSync(path, "wx"))
+    return true
+  } catch {
+    return false
+  }
+}
+
 const once = (round: number) =>
   Effect.scoped(
     Effect.gen(function* () {
@@ -26,9 +36,7 @@ const once = (round: number) =>
       }
       had++
       const mine = join(folder, "mine")
-      try {
-        closeSync(openSync(mine, "wx"))
-      } catch {
+      if (!isMade(mine)) {
         shared++
         return
       }
