@@ -13,8 +13,14 @@
  *
  * @since 0.1.0
  */
+export { computation, NoHandler, OffloadError, Unsendable, WorkerLost } from "./BackgroundComputation.ts"
+export type { Computation, ComputationOptions } from "./BackgroundComputation.ts"
 export { idle } from "./BackgroundIdle.ts"
 export type { IdleOptions } from "./BackgroundIdle.ts"
 export { EventLoop } from "./BackgroundLoop.ts"
+export { handle, serve } from "./BackgroundServe.ts"
+export type { Handler } from "./BackgroundServe.ts"
+export { layerWorkers, offload, Workers } from "./BackgroundWorkers.ts"
+export type { WorkersOptions } from "./BackgroundWorkers.ts"
 export { yieldEvery } from "./BackgroundYield.ts"
 export type { Every } from "./BackgroundYield.ts"

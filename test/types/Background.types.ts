@@ -1,11 +1,13 @@
-import { Duration, Effect, pipe, Stream } from "effect"
+import type { Layer } from "effect"
+import { Duration, Effect, pipe, Schema, Stream } from "effect"
+import type { Spawner, WorkerPlatform } from "effect/workers/Worker"
+import type { WorkerError } from "effect/workers/WorkerError"
+import type { WorkerRunnerPlatform } from "effect/workers/WorkerRunner"
 import { Background } from "querypool/task"
 import type { Equals } from "./Equals.ts"
 import { accept, expect } from "./Equals.ts"
 
-class Torn {
-  readonly _tag = "Torn"
-}
+class Torn extends Schema.TaggedError<Torn>()("Torn", {}) {}
 interface Printer {
   readonly _: unique symbol
 }
@@ -44,3 +46,34 @@ expect<Equals<typeof laterPiped, typeof print>>()
 
 // @ts-expect-error -- how long it may wait has to be said
 accept(Background.idle(print, {}))
+
+// ---- offload ----------------------------------------------------------------------------------------------------------
+
+const measured = Background.computation("measured", {
+  payload: Schema.Struct({ name: Schema.String, at: Schema.Date }),
+  success: Schema.BigInt,
+  error: Torn
+})
+const silent = Background.computation("silent", { payload: Schema.Finite })
+
+const offloaded = Background.offload(measured, { name: "a", at: new Date() })
+expect<Equals<typeof offloaded, Effect.Effect<bigint, Torn | Background.OffloadError, Background.Workers>>>()
+const offloadedSilently = Background.offload(silent, 1)
+expect<Equals<typeof offloadedSilently, Effect.Effect<void, Background.OffloadError, Background.Workers>>>()
+// @ts-expect-error -- a payload of another shape
+accept(Background.offload(measured, { name: "a" }))
+
+const handler = Background.handle(measured, ({ at, name }) => {
+  expect<Equals<typeof at, Date>>()
+  return name === "" ? Effect.fail(new Torn()) : Effect.as(print, 1n)
+})
+expect<Equals<typeof handler, Background.Handler<Printer>>>()
+// @ts-expect-error -- an error that the computation does not declare has nobody to go to
+accept(Background.handle(silent, () => Effect.fail(new Torn())))
+// @ts-expect-error -- a result of another type
+accept(Background.handle(measured, () => Effect.succeed("1")))
+
+const served = Background.serve([handler, Background.handle(silent, () => Effect.void)])
+expect<Equals<typeof served, Effect.Effect<void, WorkerError, Printer | WorkerRunnerPlatform>>>()
+const workers = Background.layerWorkers({ size: 2 })
+expect<Equals<typeof workers, Layer.Layer<Background.Workers, never, WorkerPlatform | Spawner>>>()

@@ -26,7 +26,16 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
     "hyparquet-writer",
     "node:zlib"
   ],
-  task: ["src/query/", "src/internal/", "effect", "effect/persistence/", "effect/sql", "effect/sql/"],
+  // Threads of any platform, by effect's contract of them: who runs the program says which.
+  task: [
+    "src/query/",
+    "src/internal/",
+    "effect",
+    "effect/persistence/",
+    "effect/sql",
+    "effect/sql/",
+    "effect/workers/"
+  ],
   testing: [
     "src/query/",
     "src/task/",
