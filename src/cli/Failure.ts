@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import { Predicate } from "effect"
 import { QueryError } from "../query/QueryError.ts"
 import { SinkError } from "../sink/SinkError.ts"
 import type { SqlPlace } from "./SqlPlace.ts"
@@ -35,12 +36,25 @@ export const messageOf = (error: unknown): string => {
 }
 
 /**
- * What the library advises, in the words of the command line where these are others.
+ * Its kind: the reason of what can go wrong, and `Defect` for a fault of the program.
  *
  * @internal
  */
-export const hintOf = (error: QueryError): string | undefined => {
+export const reasonOf = (error: unknown): string => {
+  if (error instanceof QueryError || error instanceof SinkError) return error.reason._tag
+  // Said by a run that goes on with another one.
+  return Predicate.isTagged(error, "MayBeApplied") ? error._tag : "Defect"
+}
+
+/**
+ * What the library advises, in the words of the command line where these are others. Of a query's last attempt its text
+ * says more.
+ *
+ * @internal
+ */
+export const hintOf = (error: QueryError, finished?: Finished): string | undefined => {
   const { hint, reason } = error
+  if (reason._tag === "Rejected" && finished !== undefined) return hint ?? hintOfParameter(reason.sqlState, finished)
   if (reason._tag === "TimedOut") {
     return reason.limit === "deadline"
       ? "raise --deadline"
@@ -52,6 +66,24 @@ export const hintOf = (error: QueryError): string | undefined => {
   }
   return hint
 }
+
+/** Where the server points to a parameter, of which it knows no more than a number. */
+const hintOfParameter = (sqlState: string | undefined, finished: Finished): string | undefined => {
+  const { query, statement } = finished.result
+  const place = placeOf(finished)
+  if (statement?.bound === undefined || place === undefined) return undefined
+  const [parameter] = /^:\w+/.exec(query.source.text.slice(place.offset, place.offset + 100)) ?? []
+  if (parameter === undefined) return undefined
+  if (sqlState === syntaxError) {
+    return `${parameter} is a value, which can stand where an expression can: ${parameter}::date, and not date ${parameter}`
+  }
+  return sqlState === ambiguousParameter
+    ? `${parameter} has one type in all of the statement: cast it where it is to have another, as in ${parameter}::text`
+    : undefined
+}
+
+const syntaxError = "42601"
+const ambiguousParameter = "42P08"
 
 /**
  * What is kept on the server of a query that failed. What a defect leaves behind is not known.
@@ -74,9 +106,8 @@ export const failureDocument = (finished: Finished) => {
   const { error } = finished.report
   const reason = error instanceof QueryError ? error.reason : undefined
   const place = placeOf(finished)
-  const ofFile = error instanceof SinkError ? error.reason : undefined
   return {
-    reason: reason?._tag ?? ofFile?._tag ?? "Defect",
+    reason: reasonOf(error),
     sqlState: (reason !== undefined && "sqlState" in reason ? reason.sqlState : undefined) ?? null,
     message: reason?.message ?? messageOf(error),
     outcome: outcomeOf(finished),

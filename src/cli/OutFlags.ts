@@ -27,7 +27,7 @@ export const outFlags = {
   ),
   delimiter: Flag.String("delimiter").pipe(
     Flag.withMetavar("character"),
-    Flag.withDescription("What stands between the fields of CSV (default ,)"),
+    Flag.withDescription("Stands between the fields of CSV, \\t for a tab (default ,)"),
     Flag.optional
   ),
   null: Flag.String("null").pipe(
@@ -99,7 +99,9 @@ export const whereOf = Effect.fnUntraced(function* (
     yield* Effect.mapError(format.encoder([anyColumn]), ({ reason }) => usage(`--format ${name}: ${reason.message}`))
     return { folder: flags.out.value, format, formatKey: name, resume }
   }
-  const options = { delimiter, null: marker, header: !noHeader, guardFormulas }
+  // As it is typed where a shell would need a trick for the character itself.
+  const character = delimiter === "\\t" ? "\t" : delimiter
+  const options = { delimiter: character, null: marker, header: !noHeader, guardFormulas }
   const format = yield* Effect.try({
     try: () => Csv.make(options),
     catch: (error) => {

@@ -7,6 +7,7 @@ import { Cause, Console, Effect, Exit, Layer, Logger, Runtime } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import { exitCode, QueryFailed, sayable } from "./CliFailure.ts"
 import { demoCommand } from "./DemoCommand.ts"
+import { fitted } from "./HelpText.ts"
 import { planCommand } from "./PlanCommand.ts"
 import { runCommand } from "./RunCommand.ts"
 import { version } from "./version.ts"
@@ -28,7 +29,7 @@ const presenter: CliOutput.Presenter = {
   present: (event) =>
     event._tag === "InvalidInvocation"
       ? Effect.forEach(event.errors, (error) => say(error.message), { discard: true })
-      : CliOutput.defaultPresenter.present(event)
+      : CliOutput.defaultPresenter.present(event._tag === "Help" ? { ...event, helpDoc: fitted(event.helpDoc) } : event)
 }
 
 const sayWhy = (cause: Cause.Cause<unknown>) => {

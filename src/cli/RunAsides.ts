@@ -5,11 +5,13 @@
  */
 import { QueryError } from "../query/QueryError.ts"
 import type { QueryEvent } from "../query/QueryEvent.ts"
+import { SinkError } from "../sink/SinkError.ts"
 import { duration, plural } from "./Amounts.ts"
 import { sayable } from "./CliFailure.ts"
-import { hintOf, messageOf, placeOf } from "./Failure.ts"
+import { hintOf, messageOf, outcomeOf, placeOf } from "./Failure.ts"
 import type { Output } from "./Output.ts"
 import { excerpt } from "./SqlPlace.ts"
+import { onlyReads } from "./StatementKind.ts"
 import { style } from "./Table.ts"
 import type { Finished, Teller } from "./Teller.ts"
 import { toLine } from "./TextValue.ts"
@@ -82,17 +84,29 @@ const sayFailure = (output: Output, finished: Finished): void => {
       (place === undefined ? "" : ` at ${result.query.file}:${place.line}:${place.column}`)
   )
   if (report.error instanceof QueryError) {
-    const { outcome, reason } = report.error
+    const { reason } = report.error
     if (place !== undefined && reason._tag === "Rejected" && reason.position !== undefined) {
       console.error(excerpt(result.query.source.text, place, (stderr.width ?? 80) - 2).replaceAll(/^/gm, "  "))
     }
     const detail = "detail" in reason ? reason.detail : undefined
     if (detail !== undefined) console.error(`  detail: ${toLine(detail)}`)
-    const hint = hintOf(report.error)
+    const hint = hintOf(report.error, finished)
     if (hint !== undefined) console.error(`  hint: ${toLine(hint)}`)
-    if (outcome !== "notApplied") console.error(`  outcome: ${outcomes[outcome]}`)
   }
+  const outcome = whatIsLeft(finished)
+  if (outcome !== undefined) console.error(`  outcome: ${outcome}`)
   console.error("")
+}
+
+/** What the server keeps of it, where that is more than nothing. */
+const whatIsLeft = (finished: Finished): string | undefined => {
+  const { report, result } = finished
+  const outcome = outcomeOf(finished)
+  if (outcome === "notApplied") return undefined
+  if (report.error instanceof QueryError) return outcomes[outcome]
+  const isWrite = report.error instanceof SinkError && !result.query.statements.every(({ text }) => onlyReads(text))
+  if (!isWrite) return undefined
+  return outcome === "partial" ? "partial: what it wrote stays applied, and its rows are in no file" : outcomes[outcome]
 }
 
 const outcomes = {

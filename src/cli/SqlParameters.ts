@@ -7,7 +7,7 @@
  * - A colon is part of SQL in `a::int`, `a := 1` and `a[1:n]`: a parameter's name follows the colon at once, and before
  *   the colon stands no other one, no word, no number and no closing bracket or quote. Strings, names in quotes and
  *   comments hold no parameters.
- * - A parameter without a value, and a value that no query asks for, are refused before anything is run.
+ * - A parameter without a value, a value that no query asks for, and `$1` are refused before anything is run.
  *
  * @internal
  */
@@ -54,12 +54,12 @@ export const readValues = Effect.fnUntraced(function* (
 
 /** A parameter in a statement's text. */
 interface Place {
+  /** `:name`; psql's `:'name'` and `:"name"`, which put a value into the text; or `$1`. */
+  readonly kind: "named" | "spliced" | "numbered"
   readonly name: string
-  /** Of its colon, and behind its last character. */
+  /** Of its first character, and behind its last. */
   readonly at: number
   readonly end: number
-  /** psql's `:'name'` and `:"name"`, which put a value into the text. */
-  readonly quoted: boolean
 }
 
 const colon = 0x3a
@@ -67,6 +67,8 @@ const colon = 0x3a
 const placesIn = (text: string): ReadonlyArray<Place> => {
   const places: Array<Place> = []
   let free = true
+  // Of a slice without a lower bound, whose upper one may be a name in quotes: `a[:"n"]`.
+  let inSlice = false
   for (let at = 0; at < text.length;) {
     const code = text.charCodeAt(at)
     const next = text.charCodeAt(at + 1)
@@ -75,15 +77,16 @@ const placesIn = (text: string): ReadonlyArray<Place> => {
     else if (code === Token.dash && next === Token.dash) end = Token.endOfLine(text, at)
     else if (code === Token.slash && next === Token.star) end = Token.endOfBlockComment(text, at)
     else if (code === colon) {
-      const [, name, quotedName] = parameterPattern.exec(text.slice(at + 1, at + 1 + longestName)) ?? []
-      const found = name ?? quotedName
-      if (free && found !== undefined) {
-        end = at + 1 + found.length + (name === undefined ? 2 : 0)
-        places.push({ name: found, at, end, quoted: name === undefined })
+      const [found, name, , quotedName] = parameterPattern.exec(text.slice(at, at + longestName)) ?? []
+      if (free && found !== undefined && !(inSlice && name === undefined)) {
+        end = at + found.length
+        places.push({ kind: name === undefined ? "spliced" : "named", name: name ?? quotedName ?? "", at, end })
       }
       free = false
     } else {
       end = Token.endOfToken(text, at, code)
+      if (code === Token.dollar && isDigit(next)) places.push({ kind: "numbered", name: text.slice(at, end), at, end })
+      inSlice = code === openBracket
       free = end === at + 1 && !closing.has(code) && !Token.isWordStart(code) && !isDigit(code)
     }
     if (end === Token.unterminated) return places
@@ -94,10 +97,14 @@ const placesIn = (text: string): ReadonlyArray<Place> => {
 
 /** PostgreSQL cuts longer names to 63 bytes; nobody types one of a thousand. */
 const longestName = 1000
-const parameterPattern = /^(?:([A-Za-z_][A-Za-z0-9_]*)|'([A-Za-z_][A-Za-z0-9_]*)'|"([A-Za-z_][A-Za-z0-9_]*)")/
+const parameterPattern = /^:(?:([A-Za-z_][A-Za-z0-9_]*)|(['"])([A-Za-z_][A-Za-z0-9_]*)\2)/
+const openBracket = 0x5b
 /** `)`, `]` */
 const closing: ReadonlySet<number> = new Set([Token.closeParen, 0x5d])
 const isDigit = (code: number): boolean => code >= 0x30 && code <= 0x39
+
+/** Whether it is a prepared statement or a function, which have numbers of their own. */
+const hasNumbers = (text: string): boolean => /^(?:prepare|create)\b/i.test(text.slice(Token.endOfGap(text, 0)))
 
 /**
  * The statement as it is sent.
@@ -134,13 +141,21 @@ export const withParameters = Effect.fnUntraced(function* <Q extends FileQuery>(
   for (const query of queries) {
     const statements: Array<SqlStatement> = []
     for (const statement of query.statements) {
-      const places = placesIn(statement.text)
-      for (const { at, name, quoted } of places) {
+      const places = placesIn(statement.text).filter(({ kind }) => kind !== "numbered" || !hasNumbers(statement.text))
+      for (const place of places) {
+        const { at, kind, name } = place
         const { column, line } = advance(query.source.text, statement, statement.offset + at)
         const where = `${query.file}:${line}:${column}`
-        if (quoted) {
+        if (kind === "numbered") {
           return yield* usage(
-            `${where}: :'${name}' is psql's way of putting a value into the text. Write :${name}, which is bound`
+            `${where}: query "${toLine(query.name)}" has a parameter ${name}, which nothing gives a value. ` +
+              `Give it a name: :name, and --param name=value`
+          )
+        }
+        if (kind === "spliced") {
+          return yield* usage(
+            `${where}: ${statement.text.slice(at, place.end)} is psql's way of putting a value into the text. ` +
+              `Write :${name}, which is bound`
           )
         }
         if (!values.has(name)) {

@@ -102,7 +102,9 @@ const settings: ReadonlyArray<Setting> = [
   { name: "DateStyle", value: "ISO", same: (before) => before.startsWith("ISO") },
   { name: "IntervalStyle", value: "postgres", same: (before) => before === "postgres" },
   { name: "extra_float_digits", value: "3", same: (before) => Number(before) > 0 },
-  { name: "bytea_output", value: "hex", same: (before) => before === "hex" }
+  { name: "bytea_output", value: "hex", same: (before) => before === "hex" },
+  // A statement before may have set another, in which the bytes of a file would be no text at all.
+  { name: "client_encoding", value: "UTF8", same: (before) => before === "UTF8" }
 ]
 
 const list = (item: (setting: Setting, index: number) => string): string => settings.map(item).join(", ")

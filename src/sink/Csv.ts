@@ -33,9 +33,9 @@ export interface CsvOptions {
   /** What a line ends in. Default: `"\n"`. RFC 4180 has `"\r\n"`, which COPY reads as well. */
   readonly lineEnd?: "\n" | "\r\n" | undefined
   /**
-   * Whether to put a `'` before text that a spreadsheet would take for a formula: what begins with `=`, `+`, `-`, `@`, a
-   * tab or an end of line (OWASP, "CSV Injection"). Those values are then not the database's any more; numbers and dates
-   * stay as they are. Default: false.
+   * Whether to put a `'` before text that a spreadsheet would take for a formula: what begins with `=`, `+`, `-` or `@`,
+   * in their full width too, with a tab or an end of line (OWASP, "CSV Injection"). Those values are then not the
+   * database's any more; numbers and dates stay as they are. Default: false.
    */
   readonly guardFormulas?: boolean | undefined
 }
@@ -44,6 +44,10 @@ const quoteMark = 0x22
 const apostrophe = 0x27
 const endOfData = Buffer.from("\\.")
 const byteOrderMark = Buffer.from("\ufeff")
+const formulaBytes = Buffer.from("=+-@\t\r\n")
+/** Of full width, which spreadsheets take for the others. All begin with the same byte, as other characters do. */
+const wideByte = 0xef
+const wideSigns = Array.from("＝＋－＠", (sign) => Buffer.from(sign))
 /** What stands around a value: two quotes, an apostrophe, a delimiter; or the end of a line. */
 const longestAround = 4
 
@@ -128,7 +132,8 @@ class CsvEncoder implements Encoder {
     this.marker = Buffer.from(options.null)
     for (const each of [this.delimiter, ...Buffer.from('"\n\r')]) this.special[each] = 1
     for (const each of [...endOfData, ...byteOrderMark, ...this.marker]) this.suspect[each] = 1
-    if (options.guardFormulas) for (const each of Buffer.from("=+-@\t\r\n")) this.formula[each] = this.suspect[each] = 1
+    if (options.guardFormulas)
+      for (const each of [...formulaBytes, wideByte]) this.formula[each] = this.suspect[each] = 1
     const arePlain = options.null === "" && !plainCharacters.test(options.delimiter)
     this.plain = Uint8Array.from(columns, (column) => Number(arePlain && isPlain(column)))
     this.guarded = Uint8Array.from(columns, (column) => Number(!isPlain(column)))
@@ -136,7 +141,7 @@ class CsvEncoder implements Encoder {
   }
 
   add(bytes: Buffer, from: number, to: number): number {
-    const { delimiter, lineEnd, marker, output, plain } = this
+    const { delimiter, guarded, lineEnd, marker, output, plain } = this
     const columns = plain.length
     let rows = 0
     for (let at = from; at < to; at = rowEnd(bytes, at)) {
@@ -154,7 +159,7 @@ class CsvEncoder implements Encoder {
         } else if (plain[column] === 1) {
           for (const stop = value + length; value < stop; value++) out[end++] = bytes[value] ?? 0
         } else {
-          end = this.field(bytes, value, value + length, column, out, end)
+          end = this.field(bytes, value, value + length, guarded[column], out, end)
           value += length
         }
       }
@@ -174,9 +179,16 @@ class CsvEncoder implements Encoder {
   }
 
   /** Copies a value while it looks whether that is enough; gives where it ends. */
-  private field(bytes: Buffer, from: number, to: number, column: number, out: Buffer, start: number): number {
+  private field(
+    bytes: Buffer,
+    from: number,
+    to: number,
+    guarded: number | undefined,
+    out: Buffer,
+    start: number
+  ): number {
     const { special } = this
-    if (from === to || this.suspect[bytes[from] ?? 0] === 1) return this.oddField(bytes, from, to, column, out, start)
+    if (from === to || this.suspect[bytes[from] ?? 0] === 1) return this.oddField(bytes, from, to, guarded, out, start)
     let found = 0
     let end = start
     if (to - from > longBytes) {
@@ -195,11 +207,16 @@ class CsvEncoder implements Encoder {
     return found === 0 ? end : quote(bytes, from, to, out, start)
   }
 
-  private oddField(bytes: Buffer, from: number, to: number, column: number, out: Buffer, start: number): number {
+  private oddField(
+    bytes: Buffer,
+    from: number,
+    to: number,
+    guarded: number | undefined,
+    out: Buffer,
+    start: number
+  ): number {
     const value = bytes.subarray(from, to)
-    if (this.guarded[column] === 1 && this.formula[bytes[from] ?? 0] === 1 && to > from) {
-      return quote(bytes, from, to, out, start, apostrophe)
-    }
+    if (guarded === 1 && this.beginsFormula(value)) return quote(bytes, from, to, out, start, apostrophe)
     const isQuoted =
       value.length === 0 ||
       value.equals(this.marker) ||
@@ -211,13 +228,20 @@ class CsvEncoder implements Encoder {
     return start + value.length
   }
 
+  private beginsFormula(value: Buffer): boolean {
+    const [first] = value
+    if (first === undefined || this.formula[first] === 0) return false
+    return first !== wideByte || wideSigns.some((sign) => sign.equals(value.subarray(0, sign.length)))
+  }
+
+  /** Names are text, whatever stands below them. */
   private writeHeader(columns: ReadonlyArray<Column>): void {
     const { output } = this
     for (const [index, { name }] of columns.entries()) {
       const bytes = Buffer.from(name)
       output.reserve(2 * bytes.length + longestAround)
       if (index > 0) output.bytes[output.at++] = this.delimiter
-      output.at = this.field(bytes, 0, bytes.length, index, output.bytes, output.at)
+      output.at = this.field(bytes, 0, bytes.length, 1, output.bytes, output.at)
     }
     output.reserve(longestAround)
     output.append(this.lineEnd)

@@ -18,7 +18,7 @@ import { constants, zstdCompressSync } from "node:zlib"
 import { int32, lengthBytes, nullLength, rowEnd, valuesOffset } from "./DataRows.ts"
 import type { Column, Encoder, Format } from "./Encoder.ts"
 import type { ParquetType, Value } from "./ParquetType.ts"
-import { typeOf } from "./ParquetType.ts"
+import { longestText, typeOf } from "./ParquetType.ts"
 import { NotEncodable, PackageMissing, SinkError } from "./SinkError.ts"
 
 /**
@@ -86,7 +86,7 @@ export const make = (options: ParquetOptions = {}): Format => {
     extension: "parquet",
     encoder: (columns) =>
       columns.length === 0
-        ? Effect.fail(notEncodable("a Parquet file needs a column at least"))
+        ? Effect.fail(notEncodable("Parquet has no rows without columns: select something"))
         : Effect.map(load, (hyparquet) => new ParquetEncoder(hyparquet, columns, checked))
   }
 }
@@ -191,17 +191,35 @@ class ParquetEncoder implements Encoder {
 
   /** What stands for a value that the column's type does not hold. */
   private unheld({ name, type }: ColumnValues, bytes: Buffer, from: number, to: number): null {
-    const text = bytes.toString("latin1", from, to)
-    const what = /^-?(?:infinity|nan)$/i.test(text) ? text : /^\d{6}-/.test(text) ? "a year after 294246" : undefined
+    const column = JSON.stringify(name)
+    const what = oddityOf(bytes, from, to)
     if (what === undefined) {
       // Other texts of dates and bytes come from a session's own settings, and would all be left out.
       throw notEncodable(
-        `a ${type.name} in column ${JSON.stringify(name)} is not as with DateStyle ISO and bytea_output hex: leave these settings alone`
+        `a ${type.name} in column ${column} is not as with DateStyle ISO and bytea_output hex: leave these settings alone`
       )
     }
     if (this.options.unheld === "null") return null
-    throw notEncodable(
-      `column ${JSON.stringify(name)} has ${what}, which a Parquet ${type.name} cannot hold: cast it to text in the query, or have such values left out`
-    )
+    throw notEncodable(`column ${column} has ${what.has}, which a Parquet ${type.name} cannot hold: ${what.advice}`)
   }
 }
+
+const castOrDrop = "cast it to text in the query, or make it NULL there"
+
+/** What there is about a value that only some are, and what can be done about it. */
+const oddityOf = (
+  bytes: Buffer,
+  from: number,
+  to: number
+): { readonly has: string; readonly advice: string } | undefined => {
+  if (to - from > longestText) {
+    const has = `a text of ${to - from} bytes`
+    return { has, advice: `${longestText} are the most, so cut it in the query, or write CSV or JSON` }
+  }
+  const text = bytes.toString("latin1", from, Math.min(to, from + longestOdd))
+  if (/^-?(?:infinity|nan)$/i.test(text)) return { has: text, advice: castOrDrop }
+  return /^\d{6}-/.test(text) ? { has: "a year after 294246", advice: castOrDrop } : undefined
+}
+
+/** None of the words is longer. */
+const longestOdd = 16

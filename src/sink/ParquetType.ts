@@ -7,6 +7,7 @@
  * @internal
  */
 import type { SchemaElement } from "hyparquet-writer"
+import { constants } from "node:buffer"
 import { TypeOid } from "../internal/TypeOid.ts"
 import type { Column } from "./Encoder.ts"
 import * as PgText from "./PgText.ts"
@@ -35,7 +36,15 @@ export interface ParquetType {
 const bigint = (value: number | bigint | undefined): bigint | undefined =>
   value === undefined ? undefined : BigInt(value)
 
-const readString: ParquetType["read"] = (bytes, from, to) => bytes.toString("utf8", from, to)
+/**
+ * Bytes of the longest text: the writer takes strings, and V8 has none longer than half a gigabyte.
+ *
+ * @internal
+ */
+export const longestText = constants.MAX_STRING_LENGTH
+
+const readString: ParquetType["read"] = (bytes, from, to) =>
+  to - from > longestText ? undefined : bytes.toString("utf8", from, to)
 
 const text: ParquetType = {
   element: { type: "BYTE_ARRAY", converted_type: "UTF8", logical_type: { type: "STRING" } },

@@ -10,17 +10,20 @@
  *
  * @since 0.1.0
  */
-import { Clock, Duration, Effect, Schema } from "effect"
+import type { DateTime, Duration } from "effect"
+import { Clock, Effect, Schema } from "effect"
 import type { QueryError } from "../query/QueryError.ts"
 import type { Known } from "../query/RetryPolicy.ts"
 import * as RetryPolicy from "../query/RetryPolicy.ts"
 import type { TaskError, TimedOut } from "./TaskError.ts"
-import type { TaskHandle } from "./TaskHandle.ts"
+import type { Enqueued, TaskHandle } from "./TaskHandle.ts"
 import * as Handles from "./TaskHandle.ts"
 import * as TaskOffer from "./TaskOffer.ts"
 import type { Json, Offer, TaskId } from "./TaskStore.ts"
 import { TaskStore } from "./TaskStore.ts"
+import { checkedMillis } from "./TaskTime.ts"
 
+export { list, requeue } from "./TaskList.ts"
 export { discard, retryIn, snooze } from "./TaskSignal.ts"
 export { toLayer } from "./TaskWork.ts"
 
@@ -32,15 +35,16 @@ export { toLayer } from "./TaskWork.ts"
 export type Session = "transaction" | "connection" | "none"
 
 /**
- * A task.
+ * A task: from a payload `P` to a value `A` or an error `E`, with a session `S`, and what it reports meanwhile, `G`.
  *
  * @since 0.1.0
  */
-export interface Task<P, A, E = never, S extends Session = Session> {
+export interface Task<P, A, E = never, S extends Session = Session, G = Json> {
   readonly name: string
   readonly payload: Schema.ConstraintCodec<P, Json>
   readonly success: Schema.ConstraintCodec<A, Json>
   readonly error: Schema.ConstraintCodec<E, Json>
+  readonly progress: Schema.ConstraintCodec<G, Json>
   readonly retry: RetryPolicy.RetryPolicy<never>
   readonly timeoutMillis: number
   readonly session: S
@@ -55,18 +59,20 @@ export interface Task<P, A, E = never, S extends Session = Session> {
  *
  * @since 0.1.0
  */
-export interface Options<P, A, E, S extends Session> {
+export interface Options<P, A, E, S extends Session, G = Json> {
   /** Kept as JSON, also where the schema's own encoded form is none. */
   readonly payload: Schema.ConstraintCodec<P, unknown>
   /** Nothing by default. */
   readonly success?: Schema.ConstraintCodec<A, unknown> | undefined
   /** The errors that are an answer, and that whoever waits gets as they are. None by default. */
   readonly error?: Schema.ConstraintCodec<E, unknown> | undefined
+  /** What its handler reports while it runs. Any JSON by default. */
+  readonly progress?: Schema.ConstraintCodec<G, unknown> | undefined
   /**
-   * Which failures are tried again, how often and when: errors of the task's own, of its queries, and `TimedOut`. None by
-   * default. A task whose last attempt failed is dead.
+   * Which failures are tried again, how often and when: errors of the task's own, of its queries, `TimedOut`, and
+   * `TaskError`, of the tasks that its handler enqueues. None by default. A task whose last attempt failed is dead.
    */
-  readonly retry?: RetryPolicy.RetryPolicy<Known<E | QueryError | TimedOut>> | undefined
+  readonly retry?: RetryPolicy.RetryPolicy<Known<E | QueryError | TimedOut | TaskError>> | undefined
   /** How long an attempt may take, from having its session. Default 5 minutes. */
   readonly timeout?: Duration.Input | undefined
   /**
@@ -87,30 +93,31 @@ export interface Options<P, A, E, S extends Session> {
 }
 
 /**
- * Makes a task.
+ * Makes a task. Throws a RangeError for a timeout or a priority that cannot be.
  *
  * @since 0.1.0
  */
-export const make = <P, A = void, E = never, const S extends Session = "connection">(
+export const make = <P, A = void, E = never, const S extends Session = "connection", G = Json>(
   name: string,
-  options: Options<P, A, E, S>
-): Task<P, A, E, S> => {
+  options: Options<P, A, E, S, G>
+): Task<P, A, E, S, G> => {
   const { priority = 0, queue = "default", retry = RetryPolicy.none, timeout = "5 minutes" } = options
-  const timeoutMillis = Duration.toMillis(Duration.fromInputUnsafe(timeout))
-  if (!(timeoutMillis > 0 && Number.isFinite(timeoutMillis))) {
-    throw new RangeError(`Expected \`timeout\` of task "${name}" to be above 0 and finite, got ${String(timeout)}`)
-  }
-  if (!Number.isSafeInteger(priority)) {
-    throw new RangeError(`Expected \`priority\` of task "${name}" to be an integer, got ${String(priority)}`)
+  const timeoutMillis = checkedMillis(`timeout of task "${name}"`, timeout, 1)
+  if (!TaskOffer.isPriority(priority)) {
+    throw new RangeError(
+      `Expected \`priority\` of task "${name}" to be ${TaskOffer.priorities}, got ${String(priority)}`
+    )
   }
   // What is not said is what the types' defaults are.
   const success = (options.success ?? Schema.Void) as Schema.ConstraintCodec<A, unknown>
   const error = (options.error ?? Schema.Never) as Schema.ConstraintCodec<E, unknown>
+  const progress = (options.progress ?? Schema.Json) as Schema.ConstraintCodec<G, unknown>
   return {
     name,
     payload: Schema.toCodecJson(options.payload),
     success: Schema.toCodecJson(success),
     error: Schema.toCodecJson(error),
+    progress: Schema.toCodecJson(progress),
     retry,
     timeoutMillis,
     session: (options.session ?? "connection") as S,
@@ -129,30 +136,38 @@ export const make = <P, A = void, E = never, const S extends Session = "connecti
 export interface EnqueueOptions {
   /** How long it waits first: from 0. */
   readonly delay?: Duration.Input | undefined
-  /** From when on it may run: milliseconds since the epoch. `delay` counts from then. */
-  readonly at?: number | undefined
+  /** From when on it may run; a number is milliseconds since the epoch. `delay` counts from then. */
+  readonly at?: number | Date | DateTime.DateTime | undefined
   readonly priority?: number | undefined
   readonly uniqueKey?: string | undefined
+  /**
+   * What happens where a task with the same unique key has not ended. `existing` (the default) gives that one, and its
+   * handle says so by `isNew`: a key is given so that the work is done once, and whoever asks for it twice has what they
+   * wanted. `fail` is for those who must not take another's task for theirs, whose payload may not be the same: it fails
+   * with `Duplicate`, and enqueues nothing.
+   */
+  readonly onDuplicate?: "existing" | "fail" | undefined
 }
 
 /**
  * Offers a task for each payload, all or none of them. Fails with `TaskError`: `Unfit` for a payload that does not agree
- * with its schema, `Impossible` for a delay below 0, `StoreFailed`.
+ * with its schema, `Impossible` for a delay, a moment or a priority that cannot be, `Duplicate` where that is asked for,
+ * `StoreFailed`.
  *
  * @since 0.1.0
  */
-export const enqueueAll = Effect.fnUntraced(function* <P, A, E, S extends Session>(
-  task: Task<P, A, E, S>,
+export const enqueueAll = Effect.fnUntraced(function* <P, A, E, S extends Session, G>(
+  task: Task<P, A, E, S, G>,
   payloads: Iterable<P>,
   options: EnqueueOptions = {}
-): Effect.fn.Return<ReadonlyArray<TaskHandle<A, E>>, TaskError, TaskStore> {
+): Effect.fn.Return<ReadonlyArray<Enqueued<A, E, G>>, TaskError, TaskStore> {
   const store = yield* TaskStore
   const now = yield* Clock.currentTimeMillis
   const terms = yield* TaskOffer.terms(task, options, now)
   const offers: Array<Offer> = []
   for (const payload of payloads) offers.push(yield* TaskOffer.make(task, payload, terms, options, now))
-  const ids = yield* store.offer(offers, now)
-  return ids.map((id) => Handles.make(store, task, id, Clock.currentTimeMillis))
+  const ids = yield* store.offer(offers, now, { onDuplicate: options.onDuplicate })
+  return ids.map((id, index) => Handles.enqueued(store, task, id, id === offers[index]?.id))
 })
 
 /**
@@ -160,11 +175,11 @@ export const enqueueAll = Effect.fnUntraced(function* <P, A, E, S extends Sessio
  *
  * @since 0.1.0
  */
-export const enqueue = <P, A, E, S extends Session>(
-  task: Task<P, A, E, S>,
+export const enqueue = <P, A, E, S extends Session, G>(
+  task: Task<P, A, E, S, G>,
   payload: P,
   options?: EnqueueOptions
-): Effect.Effect<TaskHandle<A, E>, TaskError, TaskStore> =>
+): Effect.Effect<Enqueued<A, E, G>, TaskError, TaskStore> =>
   Effect.flatMap(enqueueAll(task, [payload], options), ([handle]) =>
     handle === undefined ? Effect.die(new Error("the store gave no id")) : Effect.succeed(handle)
   )
@@ -174,8 +189,8 @@ export const enqueue = <P, A, E, S extends Session>(
  *
  * @since 0.1.0
  */
-export const handle = <P, A, E, S extends Session>(
-  task: Task<P, A, E, S>,
+export const handle = <P, A, E, S extends Session, G>(
+  task: Task<P, A, E, S, G>,
   id: TaskId
-): Effect.Effect<TaskHandle<A, E>, never, TaskStore> =>
-  Effect.map(TaskStore, (store) => Handles.make(store, task, id, Clock.currentTimeMillis))
+): Effect.Effect<TaskHandle<A, E, G>, never, TaskStore> =>
+  Effect.map(TaskStore, (store) => Handles.make(store, task, id))

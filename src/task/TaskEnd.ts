@@ -10,7 +10,7 @@
  * @internal
  */
 import { Cause, Effect, Exit, Schema, SchemaIssue, SchemaTransformation } from "effect"
-import type { Task } from "./Task.ts"
+import type { Session, Task } from "./Task.ts"
 import * as Reasons from "./TaskError.ts"
 import { TaskError } from "./TaskError.ts"
 import { isEnded } from "./TaskState.ts"
@@ -24,16 +24,39 @@ import type { End, Json, Stored, TaskId } from "./TaskStore.ts"
 export type Awaitable<A, E> = Pick<Task<unknown, A, E>, "name" | "success" | "error">
 
 /**
+ * A task, as those see it who watch it too.
+ *
+ * @internal
+ */
+export type Watchable<A, E, G> = Pick<Task<unknown, A, E, Session, G>, "name" | "success" | "error" | "progress">
+
+/**
  * How a task has ended, of which this is known.
  *
  * @internal
  */
-export const of = (id: TaskId, stored: Pick<Stored, "name" | "state" | "result"> | undefined): End => {
-  const { name, result = null, state } = stored ?? {}
+export const of = (id: TaskId, stored: Pick<Stored, "name" | "state" | "result" | "why"> | undefined): End => {
+  const { name, result, state, why } = stored ?? {}
   return state === undefined || !isEnded(state)
-    ? { id, state: "unknown", attempts: 0, result: null }
-    : { id, name, state: state._tag, attempts: state.attempt, result }
+    ? { id, name: undefined, state: "unknown", attempts: 0, result: undefined, why: undefined }
+    : { id, name, state: state._tag, attempts: state.attempt, result, why }
 }
+
+/**
+ * What the store has, by a schema of the task's.
+ *
+ * @internal
+ */
+export const decoded = <T>(
+  task: { readonly name: string },
+  schema: Schema.ConstraintCodec<T, Json>,
+  what: Reasons.Unfit["what"],
+  value: unknown
+): Effect.Effect<T, TaskError> =>
+  Effect.mapError(
+    Schema.decodeUnknownEffect(schema)(value),
+    ({ message }) => new TaskError({ task: task.name, reason: new Reasons.Unfit({ what, message }) })
+  )
 
 /**
  * What a task ended with, or why it did not.
@@ -42,55 +65,46 @@ export const of = (id: TaskId, stored: Pick<Stored, "name" | "state" | "result">
  */
 export const read = <A, E>(
   task: Awaitable<A, E>,
-  { attempts, id, result, state }: End
+  { attempts, id, result, state, why = "" }: End
 ): Effect.Effect<A, E | TaskError> => {
   const fail = (reason: TaskError["reason"]) => Effect.fail(new TaskError({ task: task.name, reason }))
-  const decoded = <T>(schema: Schema.ConstraintCodec<T, Json>, what: "success" | "error", value: Json) =>
-    Effect.catch(Schema.decodeUnknownEffect(schema)(value), ({ message }) => fail(new Reasons.Unfit({ what, message })))
   switch (state) {
     case "succeeded":
-      return decoded(task.success, "success", result)
+      return decoded(task, task.success, "success", result ?? null)
     case "cancelled":
       return fail(new Reasons.Cancelled())
     case "dead":
-      return fail(new Reasons.Dead({ attempts, why: String(result) }))
+      return fail(new Reasons.Dead({ attempts, why }))
     case "unknown":
       return Effect.flatMap(Effect.option(decodeFault(result)), (fault) =>
         fault._tag === "Some" ? Effect.fail(fault.value) : fail(new Reasons.NotFound({ id }))
       )
     case "failed":
-      return isDiscarded(result)
-        ? fail(new Reasons.Discarded({ why: result.discarded }))
-        : Effect.flatMap(decoded(task.error, "error", isFailure(result) ? result.error : result), Effect.fail)
+      // One that was discarded has no error of its own.
+      return result === undefined
+        ? fail(new Reasons.Discarded({ why }))
+        : Effect.flatMap(decoded(task, task.error, "error", result), Effect.fail)
   }
 }
 
 const Fault = Schema.toCodecJson(TaskError)
 const decodeFault = Schema.decodeUnknownEffect(Fault)
 
-/** A task whose handler discarded it is `failed`, too, and its result says which. */
-const isDiscarded = (result: Json): result is { readonly discarded: string } =>
-  typeof result === "object" && result !== null && "discarded" in result && typeof result.discarded === "string"
-
-const isFailure = (result: Json): result is { readonly error: Json } =>
-  typeof result === "object" && result !== null && "error" in result
-
 /** The end that is read as this Exit: what a store would say, as far as an Exit tells. */
 const write = <A, E>(
   task: Awaitable<A, E>,
   exit: Exit.Exit<A, E | TaskError>
 ): Effect.Effect<End, SchemaIssue.Issue> => {
-  const end = (state: End["state"], result: Json, more?: Partial<End>): End => ({
+  const end = (state: End["state"], said: Pick<End, "result" | "why">, attempts = 0): End => ({
     id: "",
     name: task.name,
     state,
-    attempts: 0,
-    result,
-    ...more
+    attempts,
+    ...said
   })
   if (Exit.isSuccess(exit)) {
     return Effect.mapBoth(Schema.encodeEffect(task.success)(exit.value), {
-      onSuccess: (value) => end("succeeded", value),
+      onSuccess: (result) => end("succeeded", { result }),
       onFailure: ({ issue }) => issue
     })
   }
@@ -103,17 +117,17 @@ const write = <A, E>(
   if (error instanceof TaskError) {
     const { reason } = error
     if (error.task === task.name) {
-      if (reason._tag === "Cancelled") return Effect.succeed(end("cancelled", null))
-      if (reason._tag === "Discarded") return Effect.succeed(end("failed", { discarded: reason.why }))
-      if (reason._tag === "Dead") return Effect.succeed(end("dead", reason.why, { attempts: reason.attempts }))
+      if (reason._tag === "Cancelled") return Effect.succeed(end("cancelled", {}))
+      if (reason._tag === "Discarded") return Effect.succeed(end("failed", { why: reason.why }))
+      if (reason._tag === "Dead") return Effect.succeed(end("dead", { why: reason.why }, reason.attempts))
     }
     return Effect.mapBoth(Schema.encodeEffect(Fault)(error), {
-      onSuccess: (fault) => end("unknown", fault),
+      onSuccess: (result) => end("unknown", { result }),
       onFailure: ({ issue }) => issue
     })
   }
   return Effect.mapBoth(Schema.encodeUnknownEffect(task.error)(error), {
-    onSuccess: (value) => end("failed", { error: value }),
+    onSuccess: (result) => end("failed", { result }),
     onFailure: ({ issue }) => issue
   })
 }
@@ -123,7 +137,8 @@ const Kept = Schema.Struct({
   name: Schema.optional(Schema.String),
   state: Schema.Literals(["succeeded", "failed", "cancelled", "dead", "unknown"]),
   attempts: Schema.Int,
-  result: Schema.Json
+  result: Schema.optional(Schema.Json),
+  why: Schema.optional(Schema.String)
 })
 
 /**

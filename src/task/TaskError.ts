@@ -84,8 +84,29 @@ export class Impossible extends Schema.TaggedError<Impossible>("querypool/task/T
   message: Schema.String
 }) {}
 
+/**
+ * There is a task with the same unique key that has not ended.
+ *
+ * @since 0.1.0
+ */
+export class Duplicate extends Schema.TaggedError<Duplicate>("querypool/task/TaskError/Duplicate")("Duplicate", {
+  /** Of the task that there is. */
+  id: Schema.String,
+  uniqueKey: Schema.String
+}) {}
+
 /** @since 0.1.0 */
-export const Reason = Schema.Union([NotFound, Cancelled, Discarded, Dead, TimedOut, Unfit, StoreFailed, Impossible])
+export const Reason = Schema.Union([
+  NotFound,
+  Cancelled,
+  Discarded,
+  Dead,
+  TimedOut,
+  Unfit,
+  StoreFailed,
+  Impossible,
+  Duplicate
+])
 
 /**
  * What can go wrong with a task.
@@ -115,6 +136,8 @@ export class TaskError extends Schema.TaggedError<TaskError>("querypool/task/Tas
         return `${name}: its ${reason.what} does not agree with its schema: ${reason.message}`
       case "Impossible":
         return `${name} cannot be as asked for: ${reason.message}`
+      case "Duplicate":
+        return `${name} with the key "${reason.uniqueKey}" is there already, and has not ended: ${reason.id}`
       case "StoreFailed":
         return `${name}: the store could not be asked: ${reason.message}`
     }

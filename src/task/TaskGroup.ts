@@ -23,10 +23,10 @@ import { mapWithWorkers } from "../internal/mapWithWorkers.ts"
 import { toStream } from "../internal/toStream.ts"
 import { Workers } from "../internal/Workers.ts"
 import type { EnqueueOptions, Session, Task } from "./Task.ts"
-import type { Awaitable } from "./TaskEnd.ts"
+import type { Awaitable, Watchable } from "./TaskEnd.ts"
 import * as TaskEnd from "./TaskEnd.ts"
 import { Impossible, TaskError } from "./TaskError.ts"
-import type { TaskHandle } from "./TaskHandle.ts"
+import type { Enqueued } from "./TaskHandle.ts"
 import * as Handles from "./TaskHandle.ts"
 import type { AnyMember, ExitOf, Exits, Members, Offered } from "./TaskMember.ts"
 import { inShape, partsOf } from "./TaskMember.ts"
@@ -68,10 +68,10 @@ export const all = <const T extends Members>(members: T): Effect.Effect<Exits<T>
  *
  * @since 0.1.0
  */
-export interface Chord<T extends Members, A, E> {
+export interface Chord<T extends Members, A, E, G = Json> {
   readonly members: Offered<T>
   /** Cancelled, it leaves the members alone. */
-  readonly callback: TaskHandle<A, E>
+  readonly callback: Enqueued<A, E, G>
 }
 
 /**
@@ -91,11 +91,11 @@ export interface Chord<T extends Members, A, E> {
  *
  * @since 0.1.0
  */
-export const chord = Effect.fnUntraced(function* <const T extends Members, A, E, S extends Session>(
+export const chord = Effect.fnUntraced(function* <const T extends Members, A, E, S extends Session, G>(
   members: T,
-  callback: Task<NoInfer<Exits<T>>, A, E, S>,
-  options: EnqueueOptions = {}
-): Effect.fn.Return<Chord<T, A, E>, TaskError, TaskStore> {
+  callback: Task<NoInfer<Exits<T>>, A, E, S, G>,
+  options: Omit<EnqueueOptions, "onDuplicate"> = {}
+): Effect.fn.Return<Chord<T, A, E, G>, TaskError, TaskStore> {
   const store = yield* TaskStore
   const now = yield* Clock.currentTimeMillis
   if ((callback.uniqueKey !== undefined && options.uniqueKey === undefined) || callback.limitKey !== undefined) {
@@ -111,12 +111,15 @@ export const chord = Effect.fnUntraced(function* <const T extends Members, A, E,
     uniqueKey: options.uniqueKey,
     awaits: offers.map(({ id }) => id)
   }
-  const ids = yield* store.offer([...offers, join], now)
-  const handles = parts.map(({ task }, place) => Handles.make(store, task, ids[place] ?? "", Clock.currentTimeMillis))
+  const all = [...offers, join]
+  const ids = yield* store.offer(all, now)
+  const enqueued = <A, E, G>(task: Watchable<A, E, G>, place: number) =>
+    Handles.enqueued(store, task, ids[place] ?? "", ids[place] === all[place]?.id)
+  const handles = parts.map(({ task }, place) => enqueued(task, place))
   return {
     // Each place has the handle of the member there.
     members: inShape(names, handles) as Offered<T>,
-    callback: Handles.make(store, callback, ids[parts.length] ?? join.id, Clock.currentTimeMillis)
+    callback: enqueued(callback, parts.length)
   }
 })
 

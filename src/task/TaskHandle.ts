@@ -6,10 +6,9 @@
  * @since 0.1.0
  */
 import type { Exit } from "effect"
-import { Effect, Option, Stream } from "effect"
+import { Clock, Effect, Option, Stream } from "effect"
 import * as TaskEnd from "./TaskEnd.ts"
-import * as Reasons from "./TaskError.ts"
-import { TaskError } from "./TaskError.ts"
+import { NotFound, TaskError } from "./TaskError.ts"
 import type { TaskState } from "./TaskState.ts"
 import { isEnded } from "./TaskState.ts"
 import type { Json, TaskId, TaskStore } from "./TaskStore.ts"
@@ -19,7 +18,7 @@ import type { Json, TaskId, TaskStore } from "./TaskStore.ts"
  *
  * @since 0.1.0
  */
-export interface TaskHandle<out A, out E = never> {
+export interface TaskHandle<out A, out E = never, out G = Json> {
   readonly id: TaskId
   /** Waits for its end: its value or error, or why there is none (`TaskError`). `yield* yield* handle.await` fails with it. */
   readonly await: Effect.Effect<Exit.Exit<A, E | TaskError>>
@@ -27,22 +26,33 @@ export interface TaskHandle<out A, out E = never> {
   /** Gives whether it had not ended. A handler that runs is interrupted, and its SQL on the server with it. */
   readonly cancel: Effect.Effect<boolean, TaskError>
   /** What its handler reports, the latest first, until it has ended. Of what comes quickly, only the latest. */
-  readonly progress: Stream.Stream<Json, TaskError>
+  readonly progress: Stream.Stream<G, TaskError>
+}
+
+/**
+ * A task as it was enqueued.
+ *
+ * @since 0.1.0
+ */
+export interface Enqueued<out A, out E = never, out G = Json> extends TaskHandle<A, E, G> {
+  /**
+   * Whether there is a new task. If not, it is the one with the same unique key that had not ended, with its own payload
+   * and its own time. In a transaction, that is what was known when it was enqueued.
+   */
+  readonly isNew: boolean
 }
 
 /** @internal */
-export const make = <A, E>(
+export const make = <A, E, G>(
   store: TaskStore["Service"],
-  task: TaskEnd.Awaitable<A, E>,
-  id: TaskId,
-  now: Effect.Effect<number>
-): TaskHandle<A, E> => {
-  const fault = (reason: TaskError["reason"]) => new TaskError({ task: task.name, reason })
+  task: TaskEnd.Watchable<A, E, G>,
+  id: TaskId
+): TaskHandle<A, E, G> => {
+  const unknown = new TaskError({ task: task.name, reason: new NotFound({ id }) })
   const look = Effect.flatMap(store.get([id]), ([stored]) =>
-    stored === undefined ? Effect.fail(fault(new Reasons.NotFound({ id }))) : Effect.succeed(stored)
+    stored === undefined ? Effect.fail(unknown) : Effect.succeed(stored)
   )
   const looks = Stream.mapEffect(store.watch([id]), () => look)
-
   const ended = looks.pipe(
     Stream.filter(({ state }) => isEnded(state)),
     Stream.runHead
@@ -53,12 +63,23 @@ export const make = <A, E>(
       Effect.flatMap(ended, (last) => TaskEnd.read(task, TaskEnd.of(id, Option.getOrUndefined(last))))
     ),
     status: Effect.map(look, ({ state }) => state),
-    cancel: Effect.flatMap(now, (at) => Effect.map(store.cancel([id], at), (ids) => ids.length > 0)),
+    cancel: Effect.flatMap(Clock.currentTimeMillis, (at) =>
+      Effect.map(store.cancel([id], at), (ids) => ids.length > 0)
+    ),
     progress: looks.pipe(
       Stream.takeUntil(({ state }) => isEnded(state)),
       Stream.map(({ progress }) => progress),
       Stream.filter((progress) => progress !== undefined),
-      Stream.changes
+      Stream.changes,
+      Stream.mapEffect((progress) => TaskEnd.decoded(task, task.progress, "progress", progress))
     )
   }
 }
+
+/** @internal */
+export const enqueued = <A, E, G>(
+  store: TaskStore["Service"],
+  task: TaskEnd.Watchable<A, E, G>,
+  id: TaskId,
+  isNew: boolean
+): Enqueued<A, E, G> => ({ ...make(store, task, id), isNew })

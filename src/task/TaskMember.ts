@@ -7,37 +7,37 @@
 import type { Exit } from "effect"
 import { Effect } from "effect"
 import type { EnqueueOptions, Session, Task } from "./Task.ts"
-import type { Awaitable } from "./TaskEnd.ts"
+import type { Awaitable, Watchable } from "./TaskEnd.ts"
 import type { TaskError } from "./TaskError.ts"
-import type { TaskHandle } from "./TaskHandle.ts"
+import type { Enqueued } from "./TaskHandle.ts"
 import * as TaskOffer from "./TaskOffer.ts"
-import type { Offer } from "./TaskStore.ts"
+import type { Json, Offer } from "./TaskStore.ts"
 
 /**
  * A task with its payload, as a part of a group.
  *
  * @since 0.1.0
  */
-export interface Member<out P, out A, out E = never> {
-  readonly task: Awaitable<A, E>
+export interface Member<out P, out A, out E = never, out G = Json> {
+  readonly task: Watchable<A, E, G>
   readonly payload: P
   /** @internal */
   readonly offer: (now: number) => Effect.Effect<Offer, TaskError>
 }
 
 /** @since 0.1.0 */
-export type AnyMember = Member<unknown, unknown, unknown>
+export type AnyMember = Member<unknown, unknown, unknown, unknown>
 
 /**
  * Makes a member. Nothing is offered yet.
  *
  * @since 0.1.0
  */
-export const member = <P, A, E, S extends Session>(
-  task: Task<P, A, E, S>,
+export const member = <P, A, E, S extends Session, G>(
+  task: Task<P, A, E, S, G>,
   payload: P,
-  options: EnqueueOptions = {}
-): Member<P, A, E> => ({
+  options: Omit<EnqueueOptions, "onDuplicate"> = {}
+): Member<P, A, E, G> => ({
   task,
   payload,
   offer: (now) =>
@@ -60,7 +60,7 @@ export type ExitOf<T> = T extends Awaitable<infer A, infer E> ? Exit.Exit<A, E |
 
 type MemberExit<M> = M extends { readonly task: infer T } ? ExitOf<T> : never
 
-type MemberHandle<M> = M extends { readonly task: Awaitable<infer A, infer E> } ? TaskHandle<A, E> : never
+type MemberHandle<M> = M extends { readonly task: Watchable<infer A, infer E, infer G> } ? Enqueued<A, E, G> : never
 
 /**
  * How the members of a group end, in its shape.

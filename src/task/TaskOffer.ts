@@ -3,10 +3,21 @@
  *
  * @internal
  */
-import { Duration, Effect, Schema } from "effect"
+import { DateTime, Effect, Option, Schema } from "effect"
 import type { EnqueueOptions, Task } from "./Task.ts"
 import { Impossible, TaskError, Unfit } from "./TaskError.ts"
 import type { Offer, TaskId } from "./TaskStore.ts"
+import { millisOf, saidAs } from "./TaskTime.ts"
+
+/**
+ * What a column of a database has room for, and what keeps its precision beside a moment.
+ *
+ * @internal
+ */
+export const isPriority = (priority: number): boolean => Number.isInteger(priority) && Math.abs(priority) < 2 ** 31
+
+/** @internal */
+export const priorities = "an integer of 32 bits"
 
 /** When and how it is to run, and in which place. */
 type Terms = Pick<Offer, "name" | "queue" | "priority" | "at">
@@ -23,15 +34,14 @@ export const terms = (
 ): Effect.Effect<Terms, TaskError> =>
   Effect.suspend(() => {
     const impossible = (message: string) => new TaskError({ task: name, reason: new Impossible({ message }) })
-    // A duration below zero is zero for Duration, and would hide a mistake.
-    if (typeof delay === "number" && !(delay >= 0)) {
-      return Effect.fail(impossible(`\`delay\` is from 0, got ${delay}`))
+    const delayMillis = millisOf(delay)
+    if (delayMillis === undefined) {
+      return Effect.fail(impossible(`\`delay\` is a duration from 0 that ends, got ${saidAs(delay)}`))
     }
-    const at = (from ?? now) + Duration.toMillis(Duration.fromInputUnsafe(delay))
-    if (!Number.isSafeInteger(priority) || !Number.isFinite(at)) {
-      return Effect.fail(impossible(`\`priority\` is an integer and \`at\` a moment, got ${priority}, ${at}`))
-    }
-    return Effect.succeed({ name, queue, priority, at })
+    const moment = Option.map(DateTime.make(from ?? now), DateTime.toEpochMillis)
+    if (Option.isNone(moment)) return Effect.fail(impossible(`\`at\` is a moment, got ${String(from)}`))
+    if (!isPriority(priority)) return Effect.fail(impossible(`\`priority\` is ${priorities}, got ${priority}`))
+    return Effect.succeed({ name, queue, priority, at: moment.value + delayMillis })
   })
 
 /**
@@ -39,8 +49,8 @@ export const terms = (
  *
  * @internal
  */
-export const make = <P, A, E>(
-  task: Task<P, A, E>,
+export const make = <P>(
+  task: Pick<Task<P, unknown>, "payload" | "uniqueKey" | "limitKey">,
   payload: P,
   { at, name, priority, queue }: Terms,
   options: EnqueueOptions,

@@ -12,9 +12,7 @@ import type { Json, Settlement, Stored } from "./TaskStore.ts"
  *
  * @internal
  */
-export interface Ending extends Pick<Settlement, "input" | "result"> {
-  readonly why?: string | undefined
-}
+export type Ending = Pick<Settlement, "input" | "result" | "why">
 
 /**
  * An attempt, as its handler's side has it.
@@ -25,7 +23,9 @@ export interface Attempt {
   readonly task: Stored
   /** From 1. */
   readonly number: number
-  readonly report: (progress: Json) => Effect.Effect<void>
+  /** Its handler begins: it has its session. */
+  readonly begins: (now: number) => void
+  readonly report: (progress: Json) => void
   /** Whether it is its runner that interrupts it. */
   readonly isStopped: () => boolean
 }
@@ -53,5 +53,12 @@ export class TaskRunner extends Context.Service<
      * @internal
      */
     readonly register: (worker: Worker) => Effect.Effect<void, never, Scope.Scope>
+    /**
+     * Says in which scope the layer of a worker was built, once for each that shares it. When all of them are closed, it
+     * is known to close before its own turn comes.
+     *
+     * @internal
+     */
+    readonly builtIn: (worker: string, scope: Scope.Scope) => Effect.Effect<void>
   }
 >()("querypool/task/TaskRunner") {}

@@ -1,29 +1,39 @@
 /**
- * Says what became of tasks, those of many at once: while one batch is on its way to the store, the next gathers.
+ * Tells the store how far tasks are and what became of them, those of many at once: while one batch is on its way, the
+ * next gathers.
  *
- * A store that fails is asked again each second: what a handler has done is not forgotten, and its place stays taken.
+ * - Of what a task reports only the latest is said, and before its end is.
+ * - A store that fails is asked again each second: what a handler has done is not forgotten, and its place stays taken.
+ * - When it has to close, what is left is said, if that is possible in time. If not, the log names each.
  *
  * @internal
  */
-import { Clock, Effect, Schedule } from "effect"
-import type { Bell } from "./TaskBell.ts"
-import type { Settlement, TaskStore } from "./TaskStore.ts"
+import type { Scope } from "effect"
+import { Clock, Effect, Exit } from "effect"
+import { Bell } from "./TaskBell.ts"
+import * as TaskLog from "./TaskLog.ts"
+import type { Claim, Json, Settlement, Stored, TaskId, TaskStore } from "./TaskStore.ts"
+import { graceMillis, within } from "./TaskStop.ts"
 
 /** @internal */
 export interface Settling {
+  readonly task: Stored
   readonly settlement: Settlement
-  readonly settled: () => void
+  /** Its claim may have been one that was no more. */
+  readonly settled: (isStale: boolean) => void
 }
 
 /** @internal */
 export class TaskSettler {
   private pending: Array<Settling> = []
+  private reports = new Map<TaskId, Claim & { readonly progress: Json }>()
   private readonly store: TaskStore["Service"]
-  private readonly bell: Bell
+  private readonly bell = new Bell()
+  private readonly reporting = new TaskLog.Patience("keep how far tasks are")
+  private readonly settling = new TaskLog.Patience("keep what became of tasks")
 
-  constructor(store: TaskStore["Service"], bell: Bell) {
+  constructor(store: TaskStore["Service"]) {
     this.store = store
-    this.bell = bell
   }
 
   add(settling: Settling): void {
@@ -31,12 +41,38 @@ export class TaskSettler {
     this.bell.ring()
   }
 
-  /** Goes on until it is interrupted. */
-  readonly run: Effect.Effect<never> = Effect.forever(
-    Effect.suspend(() => Effect.andThen(this.bell.wait, Effect.uninterruptible(this.flush)))
+  report({ id, token }: Claim, progress: Json): void {
+    this.reports.set(id, { id, token, progress })
+    this.bell.ring()
+  }
+
+  /** Until the scope closes, and then for what is left. */
+  readonly start: Effect.Effect<void, never, Scope.Scope> = Effect.suspend(() =>
+    Effect.andThen(
+      Effect.addFinalizer(() => Effect.andThen(within(graceMillis, this.rest), this.name)),
+      Effect.forkScoped(Effect.forever(Effect.andThen(this.bell.wait, this.flush)))
+    )
   )
 
-  private readonly flush: Effect.Effect<void> = Effect.suspend(() => {
+  private readonly flush: Effect.Effect<void> = Effect.gen({ self: this }, function* () {
+    const areReported = yield* this.reporting.tries(this.sayReports)
+    const areSettled = yield* this.settling.tries(this.saySettlements)
+    if (areReported && areSettled) return
+    yield* TaskLog.patience
+    this.bell.ring()
+  })
+
+  private readonly sayReports = Effect.suspend(() => {
+    const batch = this.reports
+    if (batch.size === 0) return Effect.void
+    this.reports = new Map()
+    return Effect.onExit(this.store.report([...batch.values()]), (exit) => {
+      if (Exit.isFailure(exit)) this.reports = new Map([...batch, ...this.reports])
+      return Effect.void
+    })
+  })
+
+  private readonly saySettlements = Effect.suspend(() => {
     const batch = this.pending
     if (batch.length === 0) return Effect.void
     this.pending = []
@@ -46,13 +82,36 @@ export class TaskSettler {
         now
       )
     )
-    return settle.pipe(
-      Effect.tapError((error) => Effect.logWarning(`What became of ${batch.length} tasks is not yet kept`, error)),
-      Effect.retry(Schedule.spaced("1 second")),
-      Effect.orDie,
-      Effect.map(() => {
-        for (const { settled } of batch) settled()
+    return Effect.asVoid(
+      Effect.onExit(settle, (exit) => {
+        if (Exit.isSuccess(exit)) this.settled(batch, exit.value)
+        else this.pending = [...batch, ...this.pending]
+        return Effect.void
       })
     )
   })
+
+  private settled(batch: ReadonlyArray<Settling>, stale: ReadonlyArray<Claim>): void {
+    for (const { settled, settlement } of batch) {
+      const isSame = ({ id, token }: Claim) => id === settlement.id && token === settlement.token
+      const report = this.reports.get(settlement.id)
+      if (report !== undefined && isSame(report)) this.reports.delete(report.id)
+      settled(stale.some(isSame))
+    }
+  }
+
+  private readonly rest: Effect.Effect<void> = Effect.suspend(() =>
+    this.pending.length === 0 && this.reports.size === 0 ? Effect.void : Effect.andThen(this.flush, this.rest)
+  )
+
+  private readonly name: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.forEach(
+      this.pending,
+      ({ settlement, task }) =>
+        Effect.logError(
+          `${TaskLog.titleOf(task)} ended here (${settlement.input._tag}), and the store could not be told: it will run again`
+        ),
+      { discard: true }
+    )
+  )
 }

@@ -19,6 +19,7 @@
  *     running     cancel     cancelled
  *     running     handBack   ready
  *     running     expire     ready
+ *     running     expire     dead
  *     retrying    due        ready
  *     retrying    cancel     cancelled
  *     failed      requeue    ready
@@ -31,7 +32,7 @@
  *      ├──────► scheduled ──due──► ready ──claim──► running ──┬─ succeed ────────► succeeded
  *      │             ▲               ▲                 │      ├─ fail, discard ──► failed ─┐
  *      └─────────────┼───────────────┤                 │      ├─ cancel ─────────► cancelled ─┤ requeue
- *                    └────snooze─────┼─────────────────┤      └─ giveUp ─────────► dead ─────┘   │
+ *                    └────snooze─────┼─────────────────┤      └─ giveUp, expire ─► dead ─────┘   │
  *                    retrying ◄──────┼──────retry──────┤                                         │
  *                        └────due────┤                 │                                         │
  *                                    └─handBack, expire┘ ◄───────────────────────────────────────┘
@@ -41,7 +42,9 @@
  *   to do distributed locking", 2016.)
  * - `attempt` counts what was begun and is over or under way. A task that asked to be left for later (`snooze`) or was
  *   handed back has not used one.
- * - A lease that has run out (`expire`) has used its attempt: whoever held it may have died of the task.
+ * - A lease that has run out (`expire`) has used its attempt: whoever held it may have died of the task. So many in a row
+ *   (`lost`) as are allowed make the task dead, or it would take one runner with it after the other. An attempt that came
+ *   to any other end was survived, and the next one counts from 0.
  * - What awaits other tasks is told once that all of them have ended (`join`), and never waits for them again.
  * - Each task ends once. What has ended is ended for good, unless a person has it queued again (`requeue`), which counts
  *   its attempts from 0 and makes it a task that has not ended.
@@ -86,6 +89,8 @@ export interface Ready {
   readonly attempt: number
   /** Since when it may run. */
   readonly at: number
+  /** How many leases in a row have run out. */
+  readonly lost: number
 }
 
 /**
@@ -98,6 +103,7 @@ export interface Running {
   /** Which attempt, from 1. */
   readonly attempt: number
   readonly at: number
+  readonly lost: number
   /** Of this claim, and of no other. */
   readonly token: number
   /** The runner's name. */
@@ -146,7 +152,7 @@ export type TaskState = Awaiting | Scheduled | Ready | Running | Retrying | Ende
  * - `giveUp`: there is no use in trying again: a defect, a payload that nobody can read, the last attempt
  * - `cancel`: somebody does not want it any more
  * - `handBack`: its runner stops, and it has not ended
- * - `expire`: its lease has run out
+ * - `expire`: its lease has run out, of which so many in a row (`limit`) are its end
  * - `requeue`: a person wants it once more
  *
  * @since 0.1.0
@@ -157,7 +163,8 @@ export type Input =
   | { readonly _tag: "renew"; readonly token: number; readonly leaseUntil: number }
   | { readonly _tag: "succeed" | "fail" | "discard" | "giveUp" | "handBack"; readonly token: number }
   | { readonly _tag: "retry" | "snooze"; readonly token: number; readonly at: number }
-  | { readonly _tag: "cancel" | "expire" | "requeue" }
+  | { readonly _tag: "expire"; readonly limit: number }
+  | { readonly _tag: "cancel" | "requeue" }
 
 /**
  * The input changes nothing.
@@ -190,7 +197,7 @@ export const isEnded = (state: TaskState): state is Ended =>
  * @since 0.1.0
  */
 export const offered = (now: number, at: number = now): Scheduled | Ready =>
-  at > now ? { _tag: "scheduled", attempt: 0, at } : { _tag: "ready", attempt: 0, at: now }
+  at > now ? { _tag: "scheduled", attempt: 0, at } : ready(0, now)
 
 /**
  * The state of a task that is offered with others to await.
@@ -217,7 +224,7 @@ export const move = (state: TaskState, input: Input, now: number): Result.Result
       return moveRunning(state, input, now)
     default:
       return input._tag === "requeue" && state._tag !== "succeeded"
-        ? Result.succeed({ _tag: "ready", attempt: 0, at: now })
+        ? Result.succeed(ready(0, now))
         : Result.fail(illegal)
   }
 }
@@ -233,14 +240,15 @@ const moveWaiting = (state: Scheduled | Retrying, input: Input, now: number): Re
   if (input._tag === "cancel") return Result.succeed(ended("cancelled", state, now))
   if (input._tag !== "due") return Result.fail(illegal)
   // It waits since it was due: of tasks that were all looked at too late, the one that was due first is first.
-  return now < state.at ? Result.fail(early) : Result.succeed({ _tag: "ready", attempt: state.attempt, at: state.at })
+  return now < state.at ? Result.fail(early) : Result.succeed(ready(state.attempt, state.at))
 }
 
 const moveReady = (state: Ready, input: Input, now: number): Result.Result<TaskState, Refusal> => {
   if (input._tag === "cancel") return Result.succeed(ended("cancelled", state, now))
   if (input._tag !== "claim") return Result.fail(illegal)
   const { leaseUntil, runner, token } = input
-  return Result.succeed({ _tag: "running", attempt: state.attempt + 1, at: now, token, runner, leaseUntil })
+  const { attempt, lost } = state
+  return Result.succeed({ _tag: "running", attempt: attempt + 1, at: now, lost, token, runner, leaseUntil })
 }
 
 const moveRunning = (state: Running, input: Input, now: number): Result.Result<TaskState, Refusal> => {
@@ -263,14 +271,30 @@ const moveRunning = (state: Running, input: Input, now: number): Result.Result<T
     case "snooze":
       return Result.succeed({ _tag: "scheduled", attempt: state.attempt - 1, at: input.at })
     case "handBack":
-      return Result.succeed({ _tag: "ready", attempt: state.attempt - 1, at: now })
+      return Result.succeed(ready(state.attempt - 1, now))
     case "expire":
-      return now < state.leaseUntil
-        ? Result.fail(early)
-        : Result.succeed({ _tag: "ready", attempt: state.attempt, at: now })
+      return expired(state, input.limit, now)
     default:
       return Result.fail(illegal)
   }
 }
+
+/**
+ * For people: why a task has lost its runner.
+ *
+ * @since 0.1.0
+ */
+export const whyExpired = ({ lost, runner }: Running): string => {
+  const times = lost === 0 ? "its lease ran out" : `its lease ran out ${lost + 1} times in a row`
+  return `${times}, at last that of "${runner}", which may have died of it`
+}
+
+const expired = (state: Running, limit: number, now: number): Result.Result<TaskState, Refusal> => {
+  if (now < state.leaseUntil) return Result.fail(early)
+  const lost = state.lost + 1
+  return Result.succeed(lost < limit ? ready(state.attempt, now, lost) : ended("dead", state, now))
+}
+
+const ready = (attempt: number, at: number, lost = 0): Ready => ({ _tag: "ready", attempt, at, lost })
 
 const ended = (_tag: Ended["_tag"], { attempt }: TaskState, at: number): Ended => ({ _tag, attempt, at })

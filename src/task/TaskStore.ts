@@ -11,6 +11,8 @@
  *   one that has waited longest. Waiting raises a priority by one each `agingMillis`, so that none waits for ever: who
  *   is first is `at - priority * agingMillis`, the smallest, then the smallest id. (The dynamic priority of J. R.
  *   Jackson, "Some problems in queueing with dynamic priorities", 1960. Since all age alike, an order once made stays.)
+ * - **None takes one runner with it after the other.** A task whose lease has run out is claimed again; when that has
+ *   happened `lostLeases` times in a row, it is dead. A runner that stops hands back what it has, and loses none.
  * - **Bounded.** What has ended is kept for `retentionMillis`, and of each queue no more than `retained` that succeeded
  *   and as many that did not: what went well does not push out what a person may want to queue again.
  * - **A schedule's tasks one after the other**, in the order of their offers: one is claimed once those before it have ended.
@@ -34,7 +36,7 @@
  *
  * | when this is lost | this happens |
  * |---|---|
- * | the runner | its leases run out, others claim its tasks; what it still settles is stale |
+ * | the runner | its leases run out, others claim its tasks, each up to `lostLeases` times; what it still settles is stale |
  * | the answer to `settle` | said again, it is stale, and the task is as the first one left it |
  * | the answer to `offer` | offered again with its id, it is the same task |
  * | the answer to `advance` | said again, it changes nothing, and the schedule is where the first one left it |
@@ -133,8 +135,9 @@ export interface End {
   readonly state: Ended["_tag"] | "unknown"
   /** How many attempts there were. */
   readonly attempts: number
-  /** As that of `Stored`; null where it had none. */
-  readonly result: Json
+  /** As those of `Stored`. */
+  readonly result?: Json | undefined
+  readonly why?: string | undefined
 }
 
 /**
@@ -145,8 +148,10 @@ export interface End {
 export interface Stored extends Offer {
   readonly state: TaskState
   readonly offeredAt: number
-  /** What it ended with, encoded: of a success its value, otherwise its error; of `dead`, what went wrong as text. */
+  /** What it ended with, encoded: of one that succeeded its value, of one that failed its error. */
   readonly result?: Json | undefined
+  /** For people: why it is dead or was discarded, or why its last attempt failed. */
+  readonly why?: string | undefined
   /** The latest that its handler has reported. */
   readonly progress?: Json | undefined
   /** How those that it `awaits` had ended, in that order: from then on, until it has succeeded itself. */
@@ -173,6 +178,7 @@ export interface Settlement extends Claim {
     | { readonly _tag: "succeed" | "fail" | "discard" | "giveUp" | "handBack" }
     | { readonly _tag: "retry" | "snooze"; readonly at: number }
   readonly result?: Json | undefined
+  readonly why?: string | undefined
 }
 
 /**
@@ -227,6 +233,18 @@ export interface Change {
 }
 
 /**
+ * What `sweep` found.
+ *
+ * @since 0.1.0
+ */
+export interface Swept {
+  /** The moment at which there is something to do again, if one is known. */
+  readonly next: number | undefined
+  /** Those whose lease had run out: they are ready again, or dead. */
+  readonly expired: ReadonlyArray<Stored>
+}
+
+/**
  * What remembers tasks.
  *
  * @since 0.1.0
@@ -238,8 +256,15 @@ export class TaskStore extends Context.Service<
      * Hands tasks over. Gives for each the id under which it is known: its own, or that of the task with its `uniqueKey`
      * that has not ended. A task whose id is known already is left as it is. One that awaits a task of the same call
      * which is known by another id awaits that one.
+     *
+     * With `onDuplicate: "fail"` none is handed over, and it fails with `Duplicate`, when one of them would be that other
+     * task. In a transaction, that is what is known when it is offered.
      */
-    readonly offer: (offers: ReadonlyArray<Offer>, now: number) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
+    readonly offer: (
+      offers: ReadonlyArray<Offer>,
+      now: number,
+      options?: { readonly onDuplicate?: "existing" | "fail" | undefined }
+    ) => Effect.Effect<ReadonlyArray<TaskId>, TaskError>
     /**
      * Moves schedules on. Gives for each how far it has come now: `to`, if it was at `from`, and its tasks are offered then
      * as `overlap` says; otherwise nothing has changed. It is in no transaction of the caller's.
@@ -276,11 +301,8 @@ export class TaskStore extends Context.Service<
     /** What is known of these; nothing of those that are unknown. */
     readonly get: (ids: ReadonlyArray<TaskId>) => Effect.Effect<ReadonlyArray<Stored>, TaskError>
     readonly list: (filter: Filter) => Effect.Effect<ReadonlyArray<Stored>, TaskError>
-    /**
-     * Makes ready what is due and what has run out of its lease, and forgets what ended long ago. Gives the moment at
-     * which there is something to do again, if one is known.
-     */
-    readonly sweep: (now: number) => Effect.Effect<number | undefined, TaskError>
+    /** Makes ready what is due, ends leases that have run out, and forgets what ended long ago. */
+    readonly sweep: (now: number) => Effect.Effect<Swept, TaskError>
     /** What changes, of these tasks or of all: an empty change as soon as it watches, and then each that comes. */
     readonly watch: (ids?: ReadonlyArray<TaskId>) => Stream.Stream<Change, TaskError>
   }

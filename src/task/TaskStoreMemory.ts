@@ -8,11 +8,14 @@
  *
  * @since 0.1.0
  */
-import { Duration, Effect, Layer } from "effect"
+import type { Duration } from "effect"
+import { Effect, Layer } from "effect"
 import { TaskChanges } from "./TaskChanges.ts"
+import { Duplicate, TaskError } from "./TaskError.ts"
 import type { Offer, Stored, TaskId } from "./TaskStore.ts"
 import { TaskStore } from "./TaskStore.ts"
 import { TaskTable } from "./TaskTable.ts"
+import { checkedCount, checkedMillis } from "./TaskTime.ts"
 import { transactionOf } from "./TaskTransaction.ts"
 
 /**
@@ -28,11 +31,11 @@ export interface Options {
    * about 5 MB of small ones.
    */
   readonly retained?: number | undefined
+  /** How many leases of a task have to run out, one after the other, for it to be dead: an integer from 1. Default 3. */
+  readonly lostLeases?: number | undefined
   /** How long a task waits for as much as one more of priority. Default one minute. */
   readonly aging?: Duration.Input | undefined
 }
-
-const millisOf = (duration: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(duration))
 
 /**
  * A store in memory.
@@ -40,11 +43,13 @@ const millisOf = (duration: Duration.Input): number => Duration.toMillis(Duratio
  * @since 0.1.0
  */
 export const layerMemory = (options: Options = {}): Layer.Layer<TaskStore> => {
-  const { aging = "1 minute", retained = 10_000, retention = "1 day" } = options
-  if (!Number.isSafeInteger(retained) || retained < 0) {
-    throw new RangeError(`Expected \`retained\` to be an integer from 0, got ${String(retained)}`)
+  const { aging = "1 minute", lostLeases = 3, retained = 10_000, retention = "1 day" } = options
+  const limits = {
+    agingMillis: checkedMillis("aging", aging),
+    retentionMillis: checkedMillis("retention", retention),
+    retained: checkedCount("retained", retained, 0),
+    lostLeases: checkedCount("lostLeases", lostLeases, 1)
   }
-  const limits = { agingMillis: millisOf(aging), retentionMillis: millisOf(retention), retained }
   return Layer.sync(TaskStore, () => {
     const changes = new TaskChanges()
     const table = new TaskTable(limits, changes)
@@ -57,8 +62,13 @@ export const layerMemory = (options: Options = {}): Layer.Layer<TaskStore> => {
         return result
       })
 
-    const offer = (offers: ReadonlyArray<Offer>, now: number) =>
-      Effect.withFiber<ReadonlyArray<string>>(({ context }) => {
+    const offer: TaskStore["Service"]["offer"] = (offers, now, { onDuplicate = "existing" } = {}) =>
+      Effect.withFiber(({ context }) => {
+        const duplicate = onDuplicate === "fail" ? table.duplicateOf(offers) : undefined
+        if (duplicate !== undefined) {
+          const { id, name, uniqueKey } = duplicate
+          return Effect.fail(new TaskError({ task: name, reason: new Duplicate({ id, uniqueKey }) }))
+        }
         const sql = transactionOf(context)
         if (sql === undefined) return changing(() => offerAll(table, offers, now))
         const known = new Map(offers.map((one) => [one.id, table.knownAs(one)]))

@@ -10,66 +10,34 @@ import { Result } from "effect"
 import { Heap } from "../internal/Heap.ts"
 import type { TaskChanges } from "./TaskChanges.ts"
 import * as TaskEnd from "./TaskEnd.ts"
+import { Entry, uniqueNameOf } from "./TaskEntry.ts"
 import { TaskJoins } from "./TaskJoins.ts"
 import { TaskQueues } from "./TaskQueues.ts"
 import { TaskSeries } from "./TaskSeries.ts"
 import type { Input, TaskState } from "./TaskState.ts"
-import { awaiting, isEnded, move, offered } from "./TaskState.ts"
-import type { Advance, Claim, ClaimRequest, End, Filter, Json, Offer, Settlement, Stored, TaskId } from "./TaskStore.ts"
+import { awaiting, isEnded, move, offered, whyExpired } from "./TaskState.ts"
+import type {
+  Advance,
+  Claim,
+  ClaimRequest,
+  Filter,
+  Json,
+  Offer,
+  Settlement,
+  Stored,
+  Swept,
+  TaskId
+} from "./TaskStore.ts"
+
+/** What is said of a task with its move. */
+type Said = Pick<Settlement, "result" | "why">
 
 /** @internal */
 export interface Limits {
   readonly agingMillis: number
   readonly retentionMillis: number
   readonly retained: number
-}
-
-/** A task. Its version is another one whenever it has come to stand in another place. */
-class Entry {
-  readonly offer: Offer
-  readonly offeredAt: number
-  state: TaskState
-  result: Json | undefined
-  progress: Json | undefined
-  awaited: ReadonlyArray<End> | undefined
-  /** From when on its time is counted, once it has ended: since then, or since nobody awaits it any more. */
-  keptSince = 0
-  version = 0
-  /** All ids under which it is known. */
-  readonly ids: Array<TaskId>
-
-  constructor(offer: Offer, offeredAt: number, state: TaskState) {
-    this.offer = offer
-    this.offeredAt = offeredAt
-    this.state = state
-    this.ids = [offer.id]
-  }
-
-  get id(): TaskId {
-    return this.offer.id
-  }
-
-  get name(): string {
-    return this.offer.name
-  }
-
-  get queue(): string {
-    return this.offer.queue
-  }
-
-  get limitKey(): string | undefined {
-    return this.offer.limitKey
-  }
-
-  get uniqueName(): string | undefined {
-    const { name, uniqueKey } = this.offer
-    return uniqueKey === undefined ? undefined : uniqueNameOf(name, uniqueKey)
-  }
-
-  stored(): Stored {
-    const { awaited, offer, offeredAt, progress, result, state } = this
-    return { ...offer, state, offeredAt, result, progress, awaited }
-  }
+  readonly lostLeases: number
 }
 
 /** When something may have to be done with a task. */
@@ -84,8 +52,6 @@ const alarms = () =>
     (a, b) => a.at < b.at,
     ({ entry, version }) => entry.version === version
   )
-
-const uniqueNameOf = (name: string, key: string): string => JSON.stringify([name, key])
 
 /** @internal */
 export class TaskTable {
@@ -135,6 +101,22 @@ export class TaskTable {
     return known.id
   }
 
+  /** A task with the unique key of one of these that is not the same one. */
+  duplicateOf(
+    offers: ReadonlyArray<Offer>
+  ): { readonly name: string; readonly id: TaskId; readonly uniqueKey: string } | undefined {
+    const offered = new Map<string, TaskId>()
+    for (const offer of offers) {
+      const { id, name, uniqueKey } = offer
+      if (uniqueKey === undefined) continue
+      const uniqueName = uniqueNameOf(name, uniqueKey)
+      const known = this.knownAs(offer) ?? offered.get(uniqueName) ?? id
+      if (known !== id) return { name, id: known, uniqueKey }
+      offered.set(uniqueName, id)
+    }
+    return undefined
+  }
+
   /** How far the schedule has come then. */
   advance({ from, offers, overlap, schedule, to }: Advance, now: number): number | undefined {
     const cursor = this.series.cursorOf(schedule)
@@ -172,8 +154,9 @@ export class TaskTable {
 
   settle(settlements: ReadonlyArray<Settlement>, now: number): ReadonlyArray<Claim> {
     const stale: Array<Claim> = []
-    for (const { id, input, result, token } of settlements) {
-      if (!this.stepById(id, { ...input, token }, now, result)) stale.push({ id, token })
+    for (const settlement of settlements) {
+      const { id, input, token } = settlement
+      if (!this.stepById(id, { ...input, token }, now, settlement)) stale.push({ id, token })
     }
     return stale
   }
@@ -217,20 +200,30 @@ export class TaskTable {
       .map((entry) => entry.stored())
   }
 
-  sweep(now: number): number | undefined {
+  sweep(now: number): Swept {
     this.makeReady(now)
+    const expired: Array<Stored> = []
     for (let next = this.leases.peek(); next !== undefined && next.at <= now; next = this.leases.peek()) {
       const { entry, version } = next
       this.leases.pop()
       if (entry.state._tag !== "running") continue
       // The lease may have been renewed since.
       if (entry.state.leaseUntil > now) this.leases.push({ entry, version, at: entry.state.leaseUntil })
-      else this.step(entry, { _tag: "expire" }, now)
+      else {
+        this.expire(entry, now)
+        expired.push(entry.stored())
+      }
     }
     const moments = [this.waiting.peek()?.at, this.leases.peek()?.at]
     for (const tasks of this.ended.values()) moments.push(this.forget(tasks, now))
     const known = moments.filter((moment) => moment !== undefined)
-    return known.length === 0 ? undefined : Math.min(...known)
+    return { next: known.length === 0 ? undefined : Math.min(...known), expired }
+  }
+
+  private expire(entry: Entry, now: number): void {
+    if (entry.state._tag !== "running") return
+    const why = whyExpired(entry.state)
+    this.step(entry, { _tag: "expire", limit: this.limits.lostLeases }, now, { why })
   }
 
   /** Forgets what ended too long ago. Gives when the next one will have. */
@@ -255,12 +248,12 @@ export class TaskTable {
     }
   }
 
-  private stepById(id: TaskId, input: Input, now: number, result?: Json): boolean {
+  private stepById(id: TaskId, input: Input, now: number, said?: Said): boolean {
     const entry = this.entries.get(id)
-    return entry !== undefined && this.step(entry, input, now, result)
+    return entry !== undefined && this.step(entry, input, now, said)
   }
 
-  private step(entry: Entry, input: Input, now: number, result?: Json): boolean {
+  private step(entry: Entry, input: Input, now: number, said?: Said): boolean {
     const from = entry.state
     const next = move(from, input, now)
     if (Result.isFailure(next)) return false
@@ -277,7 +270,8 @@ export class TaskTable {
       this.joins.revived(entry)
       entry.progress = undefined
     }
-    entry.result = isEnded(next.success) ? result : undefined
+    entry.result = isEnded(next.success) ? said?.result : undefined
+    if (isEnded(next.success) || from._tag === "running" || input._tag === "requeue") entry.why = said?.why
     this.enter(entry, next.success, now)
     if (from._tag === "awaiting") this.release(entry, now)
     if (from._tag === "running" && input._tag === "cancel") this.changes.moved(entry.ids, true)

@@ -12,7 +12,7 @@
  *
  * @internal
  */
-import { Cause, Clock, Effect, Exit, Layer, Option, Schema } from "effect"
+import { Cause, Clock, Context, Effect, Exit, Layer, Option, Schema, Scope } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Query from "../query/Query.ts"
@@ -20,24 +20,25 @@ import type { QueryError } from "../query/QueryError.ts"
 import type { QueryPool } from "../query/QueryPool.ts"
 import type { Session, Task } from "./Task.ts"
 import * as TaskEnd from "./TaskEnd.ts"
+import type { TaskError } from "./TaskError.ts"
 import { TimedOut } from "./TaskError.ts"
 import type { Attempt, Ending } from "./TaskRegistry.ts"
 import { TaskRunner } from "./TaskRegistry.ts"
 import * as TaskRetry from "./TaskRetry.ts"
 import { Signal } from "./TaskSignal.ts"
-import type { Json, TaskId } from "./TaskStore.ts"
+import type { TaskId } from "./TaskStore.ts"
 
 /**
  * What a handler knows of its attempt.
  *
  * @since 0.1.0
  */
-export interface Running<S extends Session> {
+export interface Running<S extends Session, in G> {
   readonly id: TaskId
   /** From 1. */
   readonly attempt: number
-  /** Says how far it is, for whoever watches. */
-  readonly report: (progress: Json) => Effect.Effect<void>
+  /** Says how far it is, for whoever watches. It does not wait, and of what comes quickly only the latest is kept. */
+  readonly report: (progress: G) => Effect.Effect<void>
   /** The client, whose statements run on the handler's own session. */
   readonly sql: S extends "none" ? undefined : SqlClient
 }
@@ -52,22 +53,34 @@ type Needs<R, S extends Session> = S extends "none" ? R : Exclude<R, SqlClient> 
  *
  * @since 0.1.0
  */
-export const toLayer = <P, A, E, S extends Session, R>(
-  task: Task<P, A, E, S>,
+export const toLayer = <P, A, E, S extends Session, G, R>(
+  task: Task<P, A, E, S, G>,
   handler: (
     payload: P,
-    running: Running<S>
-  ) => Effect.Effect<A, E | QueryError | Signal | (S extends "none" ? never : SqlError), R>
+    running: Running<S, G>
+  ) => Effect.Effect<A, E | QueryError | TaskError | Signal | (S extends "none" ? never : SqlError), R>
 ): Layer.Layer<never, never, TaskRunner | Needs<R, S>> => {
   const limited = (payload: P, attempt: Attempt, sql: SqlClient | undefined) => {
-    const { number, report, task: stored } = attempt
+    const { number, task: stored } = attempt
+    const report = (progress: G) =>
+      Effect.matchEffect(Schema.encodeEffect(task.progress)(progress), {
+        onSuccess: (json) => Effect.sync(() => attempt.report(json)),
+        onFailure: ({ message }) =>
+          Effect.logWarning(
+            `Task "${task.name}" (${stored.id}) reports what does not agree with its schema: ${message}`
+          )
+      })
     // Whether there is a client is what the session says, which its type repeats.
-    const running = { id: stored.id, attempt: number, report, sql } as Running<S>
+    const running = { id: stored.id, attempt: number, report, sql } as Running<S, G>
     const { timeoutMillis: afterMillis } = task
-    return Effect.timeoutOrElse(
-      Effect.suspend(() => handler(payload, running)),
-      { duration: afterMillis, orElse: () => Effect.fail(new TimedOut({ afterMillis })) }
-    )
+    const begun = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      attempt.begins(now)
+      return handler(payload, running)
+    })
+    return Effect.timeoutOrElse(begun, {
+      duration: afterMillis,
+      orElse: () => Effect.fail(new TimedOut({ afterMillis }))
+    })
   }
   const once = (payload: P, attempt: Attempt): Effect.Effect<A, unknown, R | QueryPool> =>
     task.session === "none"
@@ -78,25 +91,30 @@ export const toLayer = <P, A, E, S extends Session, R>(
           (sql) => Effect.provideService(limited(payload, attempt, sql), SqlClient, sql),
           { mode: task.session === "transaction" ? "transaction" : "autocommit" }
         )
-  const layer = Layer.effectDiscard(
-    Effect.gen(function* () {
-      const { register } = yield* TaskRunner
-      const context = yield* Effect.context<R | QueryPool>()
-      const { name, queue, timeoutMillis } = task
-      yield* register({
-        name,
-        queue,
-        timeoutMillis,
-        attempt: (attempt) => Effect.provideContext(attempted(task, attempt, once), context)
-      })
-    })
+  const { name, queue, timeoutMillis } = task
+  const registered = Effect.gen(function* () {
+    const { register } = yield* TaskRunner
+    const context = yield* Effect.context<R | QueryPool>()
+    const attempt = (attempt: Attempt) => Effect.provideContext(attempted(task, attempt, once), context)
+    yield* register({ name, queue, timeoutMillis, attempt })
+    return Context.empty()
+  })
+  // As `Layer.effectDiscard`, which does not tell of the scope that it is built in.
+  const layer: Layer.Layer<never, never, TaskRunner | R | QueryPool> = Layer.fromBuild((memoMap, scope) =>
+    Effect.tap(
+      memoMap.getOrElseMemoize(layer, scope, (_, own) => Scope.provide(registered, own)),
+      () => Effect.flatMap(TaskRunner, ({ builtIn }) => builtIn(name, scope))
+    )
   )
   // Without a session no pool is asked for, and with one the handler's client is the session's.
   return layer as Layer.Layer<never, never, TaskRunner | Needs<R, S>>
 }
 
+/** What becomes of an attempt does not depend on what it reported. */
+type Judged<P, A, E> = Omit<Task<P, A, E>, "progress">
+
 const attempted = <P, A, E, R>(
-  task: Task<P, A, E>,
+  task: Judged<P, A, E>,
   attempt: Attempt,
   once: (payload: P, attempt: Attempt) => Effect.Effect<A, unknown, R>
 ): Effect.Effect<Ending, never, R> =>
@@ -109,25 +127,25 @@ const attempted = <P, A, E, R>(
       )
   })
 
-const gaveUp = (why: string): Ending => ({ input: { _tag: "giveUp" }, result: why, why })
+const gaveUp = (why: string): Ending => ({ input: { _tag: "giveUp" }, why })
 
-const succeeded = <P, A, E>(task: Task<P, A, E>, value: A): Effect.Effect<Ending> =>
+const succeeded = <P, A, E>(task: Judged<P, A, E>, value: A): Effect.Effect<Ending> =>
   Effect.match(Schema.encodeEffect(task.success)(value), {
     onSuccess: (result): Ending => ({ input: { _tag: "succeed" }, result }),
     onFailure: ({ message }) => gaveUp(`its success does not agree with its schema: ${message}`)
   })
 
 const endingOf = <P, A, E>(
-  task: Task<P, A, E>,
+  task: Judged<P, A, E>,
   attempt: Attempt,
   cause: Cause.Cause<unknown>
 ): Effect.Effect<Ending> => {
+  // Whatever else went wrong while it was being stopped.
+  if (attempt.isStopped() && Cause.hasInterrupts(cause)) return Effect.succeed({ input: { _tag: "handBack" } })
   if (Cause.hasDies(cause)) return Effect.succeed(gaveUp(Cause.pretty(cause)))
   const fail = cause.reasons.find(Cause.isFailReason)
-  if (fail === undefined) {
-    // One that interrupts itself would do so for ever, if it were handed back.
-    return Effect.succeed(attempt.isStopped() ? { input: { _tag: "handBack" } } : gaveUp("its handler was interrupted"))
-  }
+  // One that interrupts itself would do so for ever, if it were handed back.
+  if (fail === undefined) return Effect.succeed(gaveUp("its handler was interrupted"))
   const { error } = fail
   return Effect.flatMap(Clock.currentTimeMillis, (now) =>
     error instanceof Signal ? Effect.succeed(signalled(error, now)) : failed(task, attempt, error, now)
@@ -135,24 +153,22 @@ const endingOf = <P, A, E>(
 }
 
 const signalled = ({ kind, millis, why }: Signal, now: number): Ending =>
-  kind === "discard"
-    ? { input: { _tag: "discard" }, result: { discarded: why } }
-    : { input: { _tag: kind, at: now + millis } }
+  kind === "discard" ? { input: { _tag: "discard" }, why } : { input: { _tag: kind, at: now + millis } }
 
 const failed = Effect.fnUntraced(function* <P, A, E>(
-  task: Task<P, A, E>,
+  task: Judged<P, A, E>,
   { number, task: { id } }: Attempt,
   error: unknown,
   now: number
 ): Effect.fn.Return<Ending> {
+  const why = error instanceof Error ? error.message : String(error)
   const delay = yield* TaskRetry.delayMillis(task.retry, { id, attempt: number }, error)
-  if (delay !== undefined) return { input: { _tag: "retry", at: now + delay } }
+  if (delay !== undefined) return { input: { _tag: "retry", at: now + delay }, why }
   // It is worth another attempt, and there is none left: that is no answer.
   const isExhausted = (yield* TaskRetry.delayMillis(task.retry, { id, attempt: 1 }, error)) !== undefined
   if (!isExhausted && Schema.is(task.error)(error)) {
     const encoded = yield* Effect.option(Schema.encodeEffect(task.error)(error))
-    if (Option.isSome(encoded)) return { input: { _tag: "fail" }, result: { error: encoded.value } }
+    if (Option.isSome(encoded)) return { input: { _tag: "fail" }, result: encoded.value, why }
   }
-  const message = error instanceof Error ? error.message : String(error)
-  return gaveUp(number > 1 ? `the last of ${number} attempts failed: ${message}` : message)
+  return gaveUp(number > 1 ? `the last of ${number} attempts failed: ${why}` : why)
 })

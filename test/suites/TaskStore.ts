@@ -2,6 +2,7 @@
 import { assert, it } from "@effect/vitest"
 import type { Duration } from "effect"
 import { Effect, Fiber, Latch, type Layer, Stream } from "effect"
+import type { Offer } from "../../src/task/TaskStore.ts"
 import { TaskStore } from "../../src/task/TaskStore.ts"
 import { joins } from "./TaskStoreJoins.ts"
 import { asked, claimOne, ids, stateOf, task, watching } from "./TaskStoreProbes.ts"
@@ -11,11 +12,14 @@ import { schedules } from "./TaskStoreSchedules.ts"
 interface Options {
   readonly retention?: Duration.Input
   readonly retained?: number
+  readonly lostLeases?: number
   readonly aging?: Duration.Input
 }
 
 /** A test of a store that keeps as much as the options say. */
 export type Has = (promise: string, test: Effect.Effect<void, unknown, TaskStore>, options?: Options) => void
+
+const duplicate = (id: string, uniqueKey: string) => ({ _tag: "Duplicate" as const, id, uniqueKey })
 
 /** To be called where the tests of a store are described. */
 export const suite = (
@@ -49,9 +53,10 @@ export const suite = (
       })
       assert.deepStrictEqual(yield* offer([offered], 10), ["1"])
       const [stored] = yield* get(["1", "2"])
-      const { awaited, offeredAt, progress, result, state, ...rest } = stored ?? (yield* Effect.die("it is not there"))
+      const { awaited, offeredAt, progress, result, state, why, ...rest } =
+        stored ?? (yield* Effect.die("it is not there"))
       assert.deepStrictEqual(rest, offered)
-      assert.deepStrictEqual([offeredAt, progress, result, awaited], [10, undefined, undefined, undefined])
+      assert.deepStrictEqual([offeredAt, progress, result, why, awaited], [10, ...Array<undefined>(4).fill(undefined)])
       assert.deepStrictEqual(state, { _tag: "scheduled", attempt: 0, at: 50 })
     })
   )
@@ -76,7 +81,7 @@ export const suite = (
       const first = yield* claimOne("1", 0)
       yield* sweep(99)
       assert.lengthOf(yield* claim({ ...asked, now: 99 }), 0)
-      assert.strictEqual(yield* sweep(100), undefined)
+      assert.strictEqual((yield* sweep(100)).next, undefined)
       const second = yield* claimOne("1", 100)
       assert.isAbove(second.token, first.token)
       assert.deepStrictEqual(yield* settle([{ id: "1", token: first.token, input: { _tag: "succeed" } }], 101), [
@@ -84,6 +89,35 @@ export const suite = (
       ])
       assert.strictEqual((yield* stateOf("1"))?._tag, "running")
     })
+  )
+
+  has(
+    "has a task dead whose lease ran out as often in a row as is allowed, names it, and says why",
+    Effect.gen(function* () {
+      const { claim, get, offer, requeue, settle, sweep } = yield* TaskStore
+      const told = Effect.fnUntraced(function* (now: number) {
+        const { expired } = yield* sweep(now)
+        return expired.map(({ id, state, why }) => [id, state._tag, why])
+      })
+      const first = `its lease ran out, at last that of "r", which may have died of it`
+      const second = `its lease ran out 2 times in a row, at last that of "r", which may have died of it`
+      yield* offer([task("1"), task("2")], 0)
+      yield* claim({ ...asked, now: 0 })
+      assert.deepStrictEqual(yield* told(99), [])
+      assert.deepStrictEqual(yield* told(100), [
+        ["1", "ready", first],
+        ["2", "ready", first]
+      ])
+      const [, two] = yield* claim({ ...asked, now: 100 })
+      yield* settle([{ id: "2", token: two?.token ?? 0, input: { _tag: "handBack" } }], 150)
+      assert.deepStrictEqual(yield* told(200), [["1", "dead", second]])
+      yield* claimOne("2", 200)
+      assert.deepStrictEqual(yield* told(300), [["2", "ready", first]])
+      assert.deepStrictEqual(yield* requeue(["1"], 300), ["1"])
+      const [stored] = yield* get(["1"])
+      assert.deepStrictEqual(stored?.state, { _tag: "ready", attempt: 0, at: 300, lost: 0 })
+    }),
+    { lostLeases: 2 }
   )
 
   has(
@@ -111,10 +145,31 @@ export const suite = (
       const { token } = yield* claimOne("1", 0)
       yield* report([{ id: "1", token, progress: 0.5 }])
       yield* report([{ id: "1", token: token - 1, progress: 0.1 }])
-      yield* settle([{ id: "1", token, input: { _tag: "fail" }, result: { why: "no" } }], 1)
+      yield* settle([{ id: "1", token, input: { _tag: "fail" }, result: { is: "no" } }], 1)
       yield* report([{ id: "1", token, progress: 0.9 }])
       const [stored] = yield* get(["1"])
-      assert.deepStrictEqual([stored?.progress, stored?.result], [0.5, { why: "no" }])
+      assert.deepStrictEqual([stored?.progress, stored?.result], [0.5, { is: "no" }])
+    })
+  )
+
+  has(
+    "keeps why a task's last attempt failed until the next one is over, and why it is dead until it is queued again",
+    Effect.gen(function* () {
+      const { get, offer, requeue, settle } = yield* TaskStore
+      const why = Effect.map(get(["1"]), ([stored]) => stored?.why)
+      yield* offer([task("1")], 0)
+      const first = yield* claimOne("1", 0)
+      yield* settle([{ id: "1", token: first.token, input: { _tag: "retry", at: 5 }, why: "busy" }], 1)
+      assert.strictEqual(yield* why, "busy")
+      const second = yield* claimOne("1", 5)
+      assert.strictEqual(yield* why, "busy")
+      yield* settle([{ id: "1", token: second.token, input: { _tag: "giveUp" }, why: "broken" }], 6)
+      assert.strictEqual(yield* why, "broken")
+      yield* requeue(["1"], 7)
+      assert.isUndefined(yield* why)
+      const third = yield* claimOne("1", 7)
+      yield* settle([{ id: "1", token: third.token, input: { _tag: "snooze", at: 9 } }], 8)
+      assert.isUndefined(yield* why)
     })
   )
 
@@ -130,6 +185,25 @@ export const suite = (
       assert.deepStrictEqual(yield* offer(offers, 0), ["1", "1", "3"])
       yield* cancel(["1"], 1)
       assert.deepStrictEqual(yield* offer([task("4", { uniqueKey: "k" })], 2), ["4"])
+    })
+  )
+
+  has(
+    "hands over none of several with a unique key that is taken, where that is asked for",
+    Effect.gen(function* () {
+      const { list, offer } = yield* TaskStore
+      yield* offer([task("1", { uniqueKey: "k" })], 0)
+      const refused = Effect.fnUntraced(function* (offers: ReadonlyArray<Offer>) {
+        return (yield* Effect.flip(offer(offers, 1, { onDuplicate: "fail" }))).reason
+      })
+      assert.deepInclude(yield* refused([task("2"), task("3", { uniqueKey: "k" })]), duplicate("1", "k"))
+      assert.deepInclude(
+        yield* refused([task("2", { uniqueKey: "l" }), task("3", { uniqueKey: "l" })]),
+        duplicate("2", "l")
+      )
+      assert.deepStrictEqual(ids(yield* list({})), ["1"])
+      const again = [task("1", { uniqueKey: "k" }), task("2", { name: "b", uniqueKey: "k" })]
+      assert.deepStrictEqual(yield* offer(again, 2, { onDuplicate: "fail" }), ["1", "2"])
     })
   )
 
@@ -201,7 +275,7 @@ export const suite = (
       const { cancel, get, offer, sweep } = yield* TaskStore
       yield* offer([task("1"), task("2")], 0)
       yield* cancel(["1"], 10)
-      assert.strictEqual(yield* sweep(10), 1010)
+      assert.strictEqual((yield* sweep(10)).next, 1010)
       yield* sweep(1009)
       assert.lengthOf(yield* get(["1"]), 1)
       yield* sweep(1010)

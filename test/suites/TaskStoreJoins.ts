@@ -16,9 +16,18 @@ const settleAll = Effect.fnUntraced(function* (
   const settlements = claimed.map(({ id, token }): Settlement => {
     const _tag = inputs[id] ?? "handBack"
     const input = _tag === "retry" || _tag === "snooze" ? { _tag, at: now } : { _tag }
-    return { id, token, input, result: `${id} ${_tag}` }
+    return { id, token, input, result: `${id} ${_tag}`, why: `so ${_tag}` }
   })
   yield* settle(settlements, now)
+})
+
+const endOf = (id: string, state: End["state"], attempts = 0, said?: string): End => ({
+  id,
+  name: state === "unknown" ? undefined : "a",
+  state,
+  attempts,
+  result: said === undefined ? undefined : `${id} ${said}`,
+  why: said === undefined ? undefined : `so ${said}`
 })
 
 /** A part of the suite. */
@@ -36,15 +45,15 @@ export const joins = (has: Has): void => {
       yield* settleAll({ 4: "succeed" }, 20)
       assert.strictEqual((yield* stateOf("join"))?._tag, "awaiting")
       yield* cancel(["5"], 30)
-      assert.deepStrictEqual(yield* stateOf("join"), { _tag: "ready", attempt: 0, at: 30 })
+      assert.deepStrictEqual(yield* stateOf("join"), { _tag: "ready", attempt: 0, at: 30, lost: 0 })
       assert.deepStrictEqual((yield* claimOne("join", 30)).awaited, [
-        { id: "5", name: "a", state: "cancelled", attempts: 0, result: null },
-        { id: "1", name: "a", state: "succeeded", attempts: 1, result: "1 succeed" },
-        { id: "none", state: "unknown", attempts: 0, result: null },
-        { id: "2", name: "a", state: "failed", attempts: 1, result: "2 fail" },
-        { id: "3", name: "a", state: "dead", attempts: 1, result: "3 giveUp" },
-        { id: "4", name: "a", state: "succeeded", attempts: 2, result: "4 succeed" },
-        { id: "9", name: "a", state: "failed", attempts: 1, result: "9 discard" }
+        endOf("5", "cancelled"),
+        endOf("1", "succeeded", 1, "succeed"),
+        endOf("none", "unknown"),
+        endOf("2", "failed", 1, "fail"),
+        endOf("3", "dead", 1, "giveUp"),
+        endOf("4", "succeeded", 2, "succeed"),
+        endOf("9", "failed", 1, "discard")
       ])
     })
   )
@@ -59,8 +68,8 @@ export const joins = (has: Has): void => {
       yield* offer([task("a", { awaits: [] }), task("b", { awaits, priority: 1 }), task("later")], 5)
       const claimed = yield* claim({ ...asked, now: 5 })
       assert.deepStrictEqual(ids(claimed), ["b", "a", "later"])
-      const end: End = { id: "1", name: "a", state: "cancelled", attempts: 0, result: null }
-      const unknown: End = { id: "later", state: "unknown", attempts: 0, result: null }
+      const end = endOf("1", "cancelled")
+      const unknown = endOf("later", "unknown")
       assert.deepStrictEqual(
         claimed.map(({ awaited }) => awaited),
         [[end, end, unknown], [], undefined]
@@ -76,7 +85,7 @@ export const joins = (has: Has): void => {
       assert.deepStrictEqual(yield* stateOf("join"), { _tag: "awaiting", attempt: 0, at: 50 })
       yield* cancel(["1"], 10)
       assert.deepStrictEqual(yield* stateOf("join"), { _tag: "scheduled", attempt: 0, at: 50 })
-      assert.strictEqual(yield* sweep(10), 50)
+      assert.strictEqual((yield* sweep(10)).next, 50)
       yield* sweep(50)
       assert.strictEqual((yield* stateOf("join"))?._tag, "ready")
     })
@@ -111,7 +120,7 @@ export const joins = (has: Has): void => {
       const { cancel, get, offer, requeue, sweep } = yield* TaskStore
       yield* offer([task("1"), task("join", { awaits: ["1"] })], 0)
       yield* cancel(["1"], 1)
-      const ends: ReadonlyArray<End> = [{ id: "1", name: "a", state: "cancelled", attempts: 0, result: null }]
+      const ends = [endOf("1", "cancelled")]
       yield* settleAll({ join: "retry" }, 2)
       yield* settleAll({ join: "giveUp" }, 3)
       yield* sweep(999)
@@ -142,7 +151,7 @@ export const joins = (has: Has): void => {
       yield* sweep(5000)
       assert.deepStrictEqual(ids(yield* get(["1", "2", "other 4"])), ["1", "2"])
       yield* cancel(["join"], 5000)
-      assert.strictEqual(yield* sweep(5000), 6000)
+      assert.strictEqual((yield* sweep(5000)).next, 6000)
       yield* sweep(5999)
       assert.lengthOf(yield* get(["1", "join"]), 2)
       yield* sweep(6000)

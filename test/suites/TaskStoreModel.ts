@@ -5,7 +5,7 @@
 import { assert } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import type { Input, TaskState } from "../../src/task/TaskState.ts"
-import { awaiting, isEnded, move, offered } from "../../src/task/TaskState.ts"
+import { awaiting, isEnded, move, offered, whyExpired } from "../../src/task/TaskState.ts"
 import type { Advance, Claim, End, Json, Offer, Settlement } from "../../src/task/TaskStore.ts"
 import { TaskStore } from "../../src/task/TaskStore.ts"
 import { Dice } from "../chaos/Dice.ts"
@@ -16,6 +16,7 @@ interface Known {
   /** Which one it was of those that were offered or queued again. */
   turn: number
   result?: Json | undefined
+  why?: string | undefined
   /** How those that it awaits had ended, once they all had. */
   awaited?: ReadonlyArray<End> | undefined
 }
@@ -37,6 +38,9 @@ const names = ["a", "b"] as const
 const queues = ["p", "q"] as const
 const schedules = ["s", "t"] as const
 
+/** What is said of a task that is not there. */
+const unsaid = { name: undefined, result: undefined, why: undefined }
+
 class Model {
   readonly tasks = new Map<string, Known>()
   readonly cursors = new Map<string, number>()
@@ -56,14 +60,15 @@ class Model {
     this.join(now)
   }
 
-  step(id: string, input: Input, now: number, result?: Json): boolean {
+  step(id: string, input: Input, now: number, said?: Pick<Settlement, "result" | "why">): boolean {
     const known = this.tasks.get(id)
     if (known === undefined) return false
     const next = move(known.state, input, now)
     if (Result.isFailure(next)) return false
     known.state = next.success
     if (input._tag === "requeue") known.turn = this.turns++
-    if (input._tag !== "renew") known.result = isEnded(known.state) ? result : undefined
+    if (input._tag !== "renew") known.result = isEnded(known.state) ? said?.result : undefined
+    if (!["join", "due", "claim", "renew"].includes(input._tag)) known.why = said?.why
     if (known.state._tag === "succeeded") known.awaited = undefined
     this.join(now)
     return true
@@ -83,9 +88,11 @@ class Model {
 
   private endOf(id: string): End | undefined {
     const known = this.tasks.get(id)
-    if (known === undefined) return { id, state: "unknown", attempts: 0, result: null }
-    const { offer, result = null, state } = known
-    return isEnded(state) ? { id, name: offer.name, state: state._tag, attempts: state.attempt, result } : undefined
+    if (known === undefined) return { id, state: "unknown", attempts: 0, ...unsaid }
+    const { offer, result, state, why } = known
+    return isEnded(state)
+      ? { id, name: offer.name, state: state._tag, attempts: state.attempt, result, why }
+      : undefined
   }
 
   advance({ from, offers, overlap, schedule, to }: Advance, now: number): number | undefined {
@@ -245,11 +252,9 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
         { _tag: "retry", at: later },
         { _tag: "snooze", at: later }
       ])
-      return { ...claim, input, result: dice.between(0, 99) }
+      return { ...claim, input, result: dice.between(0, 99), why: dice.chance(0.5) ? `so ${now}` : undefined }
     })
-    const stale = settlements.filter(
-      ({ id, input, result, token }) => !model.step(id, { ...input, token }, now, result)
-    )
+    const stale = settlements.filter((said) => !model.step(said.id, { ...said.input, token: said.token }, now, said))
     for (const settlement of settlements) {
       const state = model.tasks.get(settlement.id)?.state
       if (stale.includes(settlement) || state === undefined || !isEnded(state)) continue
@@ -285,8 +290,12 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
 
   const sweep = Effect.fnUntraced(function* () {
     model.makeDue(now)
-    for (const id of model.tasks.keys()) model.step(id, { _tag: "expire" }, now)
-    const next = yield* store.sweep(now)
+    const due = [...model.tasks].flatMap(([id, { state }]) => {
+      if (state._tag !== "running") return []
+      return model.step(id, { _tag: "expire", limit: 3 }, now, { why: whyExpired(state) }) ? [id] : []
+    })
+    const { expired, next } = yield* store.sweep(now)
+    assert.deepStrictEqual(expired.map(({ id }) => id).toSorted(), due.toSorted(), told)
     const moments = [...model.tasks.values()].flatMap(({ state }) => {
       if (state._tag === "running") return [state.leaseUntil]
       return state._tag === "scheduled" || state._tag === "retrying" ? [state.at] : []
@@ -311,8 +320,8 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
     const ids = [...model.tasks.keys()]
     const stored = yield* store.get(ids)
     assert.deepStrictEqual(
-      stored.map(({ id, state }) => [id, state]),
-      ids.map((id) => [id, model.tasks.get(id)?.state]),
+      stored.map(({ id, state, why }) => [id, state, why]),
+      ids.map((id) => [id, model.tasks.get(id)?.state, model.tasks.get(id)?.why]),
       told
     )
   }

@@ -26,8 +26,8 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
     "hyparquet-writer",
     "node:zlib"
   ],
-  // Threads of any platform, by effect's contract of them: who runs the program says which.
-  task: ["src/query/", "src/internal/", "effect", "effect/sql", "effect/sql/", "effect/workers/"],
+  // effect/workers: threads of any platform, of which whoever runs the program says how one is made.
+  task: ["src/query/", "src/internal/", "effect", "effect/persistence/", "effect/sql", "effect/sql/", "effect/workers/"],
   testing: [
     "src/query/",
     "src/task/",

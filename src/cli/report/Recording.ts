@@ -11,7 +11,7 @@ import type * as ReportDocument from "../../query/ReportDocument.ts"
 import * as Timeline from "../../query/Timeline.ts"
 import { sayable } from "../CliFailure.ts"
 import type { Database } from "../Database.ts"
-import { hintOf, messageOf, placeOf } from "../Failure.ts"
+import { hintOf, messageOf, outcomeOf, placeOf, reasonOf } from "../Failure.ts"
 import type { FilePlan } from "../FilePlan.ts"
 import type * as FileRun from "../FileRun.ts"
 import type { FileQuery } from "../QueryFiles.ts"
@@ -41,10 +41,12 @@ export const sourceOf = (query: FileQuery): ReturnType<About["sourceOf"]> => ({
   tags: query.settings.tags ?? {}
 })
 
-const failureOf = (error: unknown): ReportDocument.Failure => {
-  if (!(error instanceof QueryError)) return { reason: "Defect", message: messageOf(error), outcome: "unknown" }
+const failureOf = (error: unknown, finished?: Finished): ReportDocument.Failure => {
+  if (!(error instanceof QueryError)) {
+    return { reason: reasonOf(error), message: messageOf(error), outcome: "unknown" }
+  }
   const { outcome, reason } = error
-  const hint = hintOf(error)
+  const hint = hintOf(error, finished)
   return {
     reason: reason._tag,
     ...("sqlState" in reason && reason.sqlState !== undefined ? { sqlState: reason.sqlState } : {}),
@@ -55,10 +57,10 @@ const failureOf = (error: unknown): ReportDocument.Failure => {
   }
 }
 
-/** With the place, which only its last attempt has left. */
+/** With the place, and what is left on the server, which only its last attempt tells. */
 const placedFailureOf = (finished: Finished): ReportDocument.Failure => {
   const { error } = finished.report
-  const failure = failureOf(error)
+  const failure = { ...failureOf(error, finished), outcome: outcomeOf(finished) }
   const place = placeOf(finished)
   if (place === undefined) return failure
   const { column, line } = place

@@ -2,6 +2,7 @@ import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import type { ReportDocument } from "querypool"
 import { inFolder } from "../../support/inFolder.ts"
 import * as Pg from "../../support/Pg.ts"
 import { waitUntil } from "../../support/waitUntil.ts"
@@ -96,7 +97,9 @@ layer(Pg.layer("Out"), { excludeTestServices: true })("a run with --out", (it) =
           const { code, stderr } = yield* run("-- name: a\nselect 1 as n", ["--out", out, "--format", format])
           assert.strictEqual(code, 0, stderr)
         }
-        assert.deepStrictEqual(filesIn(out), ["a.json", "a.ndjson", "a.parquet"])
+        yield* run("-- name: a\nselect 1 as n, 'x' as t, null as nothing", ["--out", out, "--delimiter", "\\t"])
+        assert.strictEqual(readFileSync(join(out, "a.csv"), "utf8"), "n\tt\tnothing\n1\tx\t\n")
+        assert.deepStrictEqual(filesIn(out), ["a.csv", "a.json", "a.ndjson", "a.parquet"])
         assert.strictEqual(readFileSync(join(out, "a.ndjson"), "utf8"), '{"n":1}\n')
         assert.deepStrictEqual(JSON.parse(readFileSync(join(out, "a.json"), "utf8")), [{ n: 1 }])
         assert.strictEqual(readFileSync(join(out, "a.parquet")).subarray(0, 4).toString(), "PAR1")
@@ -232,6 +235,45 @@ layer(Pg.layer("Out"), { excludeTestServices: true })("a run with --out", (it) =
         assert.strictEqual(readFileSync(join(out, "b.csv"), "utf8"), "b\n2\n")
         assert.strictEqual(code, 1)
       }).pipe(Effect.scoped)
+    )
+  )
+
+  it.effect("tells of a write that has lost its file what is left on the server, and so does its report", () =>
+    inOut((out, folder) =>
+      Effect.gen(function* () {
+        const { observer } = yield* Pg.Pg
+        yield* observer.rows("create table ends (d date)")
+        const value = "values ('infinity'::date) returning d"
+        const sql = `
+          -- name: reads
+          select 'infinity'::date as d;
+          -- name: writes
+          insert into ends ${value};
+          -- name: takes_back
+          -- transaction
+          insert into ends ${value};`
+        const report = join(folder, "report.json")
+        const { code, stderr } = yield* run(sql, ["--out", out, "--format", "parquet", "-c", "1", "--report", report])
+        const said = stderr.split("\n\n").map((text) => text.split("\n").slice(1))
+        assert.deepStrictEqual(said, [
+          [],
+          ["  outcome: partial: what it wrote stays applied, and its rows are in no file"],
+          [],
+          []
+        ])
+        assert.match(stderr, /^reads failed: Cannot write .*column "d" has infinity, .* at <stdin>:3:11$/m)
+        const document: ReportDocument.Document = JSON.parse(readFileSync(report, "utf8"))
+        assert.deepStrictEqual(
+          document.runs[0]?.queries.map(({ error }) => [error?.reason, error?.outcome]),
+          [
+            ["NotEncodable", "partial"],
+            ["NotEncodable", "partial"],
+            ["NotEncodable", "notApplied"]
+          ]
+        )
+        assert.strictEqual(yield* observer.value("select count(*)::int from ends"), 1)
+        assert.strictEqual(code, 1)
+      })
     )
   )
 })

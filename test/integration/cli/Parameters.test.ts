@@ -1,5 +1,9 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import type { ReportDocument } from "querypool"
+import { inFolder } from "../../support/inFolder.ts"
 import * as Pg from "../../support/Pg.ts"
 import { run, runJson } from "./Command.ts"
 
@@ -23,6 +27,30 @@ layer(Pg.layer("Parameters"), { excludeTestServices: true })("--param", (it) => 
       assert.include(stderr, "<stdin>:2:3")
       assert.strictEqual(code, 1)
     })
+  )
+
+  it.effect("is told by its name where it cannot stand, or has two types; the report says it, too", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const report = join(folder, "report.json")
+        const sql =
+          "-- name: a\nselect date :day;\n-- name: b\ncreate temp table two (n int, t text); insert into two values (:day, :day);\n-- name: c\nselect :day from nowhere"
+        const { stderr } = yield* run(sql, ["--param", "day=2020-02-29", "--report", report])
+        const hints = [
+          ":day is a value, which can stand where an expression can: :day::date, and not date :day",
+          ":day has one type in all of the statement: cast it where it is to have another, as in :day::text"
+        ]
+        assert.deepStrictEqual(
+          Array.from(stderr.matchAll(/hint: (.*)/g), ([, hint]) => hint),
+          hints
+        )
+        const document: ReportDocument.Document = JSON.parse(readFileSync(report, "utf8"))
+        assert.deepStrictEqual(
+          document.runs[0]?.queries.map(({ error }) => error?.hint),
+          [...hints, undefined]
+        )
+      })
+    )
   )
 
   it.effect("reaches every part of a partitioned query", () =>

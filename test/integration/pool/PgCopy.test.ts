@@ -151,13 +151,16 @@ layer(Pg.layer("PgCopy"), { excludeTestServices: true })("rows as bytes", (it) =
 
   it.effect("have the settings of a dump, which end with the statement", () =>
     Effect.gen(function* () {
-      const sql = "select date '2024-02-01', interval '1 day -2 hours', 0.1::float8 + 0.2, '\\x00ff'::bytea"
-      const dumped = ["2024-02-01", "1 day -02:00:00", "0.30000000000000004", "\\x00ff"]
+      const sql =
+        "select date '2024-02-01', interval '1 day -2 hours', 0.1::float8 + 0.2, '\\x00ff'::bytea, 'é' || chr(233)"
+      const dumped = ["2024-02-01", "1 day -02:00:00", "0.30000000000000004", "\\x00ff", "éé"]
       const now = `select current_setting('DateStyle') as d, current_setting('IntervalStyle') as i,
-        current_setting('extra_float_digits') as f, current_setting('bytea_output') as b`
-      const own = { d: "German, DMY", i: "iso_8601", f: "0", b: "escape" }
+        current_setting('extra_float_digits') as f, current_setting('bytea_output') as b,
+        current_setting('client_encoding') as e`
+      const own = { d: "German, DMY", i: "iso_8601", f: "0", b: "escape", e: "LATIN1" }
       const set = `select set_config('DateStyle', 'German', false), set_config('IntervalStyle', 'iso_8601', false),
-        set_config('extra_float_digits', '0', false), set_config('bytea_output', 'escape', false)`
+        set_config('extra_float_digits', '0', false), set_config('bytea_output', 'escape', false),
+        set_config('client_encoding', 'LATIN1', false)`
       for (const mode of ["autocommit", "transaction"] as const) {
         const [values, after] = yield* Query.make(
           mode,

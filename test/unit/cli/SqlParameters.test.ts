@@ -32,7 +32,8 @@ describe("a parameter", () => {
     Effect.gen(function* () {
       for (const text of [
         "select a::int, '12'::text, (1)::int8, \"b\"::text",
-        "select a[1:n], a[i:j], a[f(1):n]",
+        'select a[1:n], a[i:j], a[f(1):n], a[:"n"], a[ :"n"]',
+        "select json_object('a':b, k:'v', \"n\":1, f(1):b)",
         "select ':x', E'\\':x', $$ :x $$, $t$ :x $t$, \"a :x\"",
         "select 1 /* :x */ + 2",
         "select '{\"a\": \":x\"}'::jsonb -> 'b'",
@@ -87,6 +88,22 @@ describe("bad input", () => {
         yield* refusal("select :'since'", "since=1"),
         "a.sql:1:8: :'since' is psql's way of putting a value into the text. Write :since, which is bound"
       )
+      assert.strictEqual(
+        yield* refusal('select a as :"name"', "name=1"),
+        'a.sql:1:13: :"name" is psql\'s way of putting a value into the text. Write :name, which is bound'
+      )
+    })
+  )
+
+  it.effect("is a number, which has no value, where it is not of something prepared or created", () =>
+    Effect.gen(function* () {
+      const said =
+        'a.sql:1:12: query "a" has a parameter $12, which nothing gives a value. ' +
+        "Give it a name: :name, and --param name=value"
+      assert.strictEqual(yield* refusal("select :a, $12", "a=1"), said)
+      const text =
+        " /* $1 */ Prepare p (int) as select $1;\ncreate function f(int) returns int return $1;\nselect '$1', a$1"
+      assert.lengthOf(yield* bound(text), 3)
     })
   )
 

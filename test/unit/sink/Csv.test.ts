@@ -64,6 +64,21 @@ describe("CSV", () => {
     )
   })
 
+  it("guards the names of all columns, and signs of full width as well", () => {
+    const columns = [column("=a", TypeOid.int4), column("b"), column("－", TypeOid.float8)]
+    const rows = [
+      ["1", "＝1", "2"],
+      ["3", "＠", "-4"],
+      ["5", "ａ", "6"],
+      ["7", "\ufeff", "8"]
+    ]
+    assert.strictEqual(
+      file(rows, { guardFormulas: true }, columns),
+      '"\'=a",b,"\'－"\n1,"\'＝1",2\n3,"\'＠",-4\n5,ａ,6\n7,"\ufeff",8\n'
+    )
+    assert.strictEqual(file(rows.slice(0, 2), {}, columns), "=a,b,－\n1,＝1,2\n3,＠,-4\n")
+  })
+
   it("quotes long texts like short ones", () => {
     const long = "x".repeat(1000)
     assert.strictEqual(file([[long, `${long}"`]]), `a,b\n${long},"${long}"""\n`)

@@ -13,8 +13,8 @@ const now = 1000
 const states: { readonly [T in Tag]: State } = {
   awaiting: { _tag: "awaiting", attempt: 0, at: now },
   scheduled: { _tag: "scheduled", attempt: 2, at: now },
-  ready: { _tag: "ready", attempt: 2, at: 900 },
-  running: { _tag: "running", attempt: 3, at: 900, token: 7, runner: "r", leaseUntil: now },
+  ready: { _tag: "ready", attempt: 2, at: 900, lost: 1 },
+  running: { _tag: "running", attempt: 3, at: 900, lost: 1, token: 7, runner: "r", leaseUntil: now },
   retrying: { _tag: "retrying", attempt: 2, at: now },
   succeeded: { _tag: "succeeded", attempt: 3, at: 900 },
   failed: { _tag: "failed", attempt: 3, at: 900 },
@@ -35,7 +35,7 @@ const inputs: { readonly [T in Input["_tag"]]: Input } = {
   giveUp: { _tag: "giveUp", token: 7 },
   cancel: { _tag: "cancel" },
   handBack: { _tag: "handBack", token: 7 },
-  expire: { _tag: "expire" },
+  expire: { _tag: "expire", limit: 3 },
   requeue: { _tag: "requeue" }
 }
 
@@ -61,15 +61,16 @@ const moved = (state: State, input: Input, at = now): State => Result.getOrThrow
 
 describe("the states of a task", () => {
   it("move as the header's table says, and in no other way", () => {
+    const last: Input = { _tag: "expire", limit: 2 }
     const moves = Object.values(states).flatMap((state) =>
-      Object.values(inputs).flatMap((input) => {
+      [...Object.values(inputs), last].flatMap((input) => {
         const next = TaskState.move(state, input, now)
         if (Result.isSuccess(next)) return [`${state._tag} ${input._tag} ${next.success._tag}`]
         assert.strictEqual(next.failure._tag, "illegal", `${state._tag} ${input._tag}`)
         return []
       })
     )
-    assert.strictEqual(table.length, 21)
+    assert.strictEqual(table.length, 22)
     assert.deepStrictEqual(moves.toSorted(), table.toSorted())
   })
 
@@ -83,9 +84,9 @@ describe("the states of a task", () => {
 
   it("begin as scheduled before their time, and as ready from then on", () => {
     assert.deepStrictEqual(TaskState.offered(now, now + 1), { _tag: "scheduled", attempt: 0, at: now + 1 })
-    assert.deepStrictEqual(TaskState.offered(now, now), { _tag: "ready", attempt: 0, at: now })
-    assert.deepStrictEqual(TaskState.offered(now, now - 5), { _tag: "ready", attempt: 0, at: now })
-    assert.deepStrictEqual(TaskState.offered(now), { _tag: "ready", attempt: 0, at: now })
+    assert.deepStrictEqual(TaskState.offered(now, now), { _tag: "ready", attempt: 0, at: now, lost: 0 })
+    assert.deepStrictEqual(TaskState.offered(now, now - 5), { _tag: "ready", attempt: 0, at: now, lost: 0 })
+    assert.deepStrictEqual(TaskState.offered(now), { _tag: "ready", attempt: 0, at: now, lost: 0 })
   })
 
   it("wait for their time from the moment at which those that they awaited have ended", () => {
@@ -99,7 +100,7 @@ describe("the states of a task", () => {
   })
 
   it.each(["scheduled", "retrying"] as const)("have waited since they were due, when %s is looked at late", (tag) => {
-    assert.deepStrictEqual(moved(states[tag], inputs.due, now + 50), { _tag: "ready", attempt: 2, at: now })
+    assert.deepStrictEqual(moved(states[tag], inputs.due, now + 50), { _tag: "ready", attempt: 2, at: now, lost: 0 })
   })
 
   it("keep a runner's claim until its lease has run out", () => {
@@ -121,6 +122,7 @@ describe("the states of a task", () => {
       _tag: "running",
       attempt: 3,
       at: now,
+      lost: 1,
       token: 8,
       runner: "s",
       leaseUntil: 2000
@@ -132,8 +134,37 @@ describe("the states of a task", () => {
     assert.strictEqual(moved(states.dead, inputs.requeue).attempt, 0)
   })
 
+  it("are dead when as many leases in a row have run out as are allowed", () => {
+    let state = TaskState.offered(now)
+    for (const lost of [1, 2]) {
+      const next = moved(moved(state, inputs.claim), inputs.expire, 2000)
+      assert.deepStrictEqual(next, { _tag: "ready", attempt: lost, at: 2000, lost })
+      if (next._tag === "ready") state = next
+    }
+    assert.deepStrictEqual(moved(moved(state, inputs.claim), inputs.expire, 2000), {
+      _tag: "dead",
+      attempt: 3,
+      at: 2000
+    })
+  })
+
+  it.each(["retry", "snooze", "handBack"] as const)("count lost leases anew after %s", (tag) => {
+    const next = moved(states.running, inputs[tag])
+    const again = next._tag === "ready" ? next : moved(next, inputs.due, 5000)
+    assert.deepInclude(again, { _tag: "ready", lost: 0 })
+  })
+
+  it("say which runner may have died of a task", () => {
+    const { running } = states
+    if (running._tag !== "running") assert.fail("it does not run")
+    assert.strictEqual(
+      TaskState.whyExpired(running),
+      `its lease ran out 2 times in a row, at last that of "r", which may have died of it`
+    )
+  })
+
   it("keep token, runner and attempt when a lease is renewed", () => {
-    const expected: State = { _tag: "running", attempt: 3, at: 900, token: 7, runner: "r", leaseUntil: 3000 }
+    const expected: State = { _tag: "running", attempt: 3, at: 900, lost: 1, token: 7, runner: "r", leaseUntil: 3000 }
     assert.deepStrictEqual(moved(states.running, inputs.renew), expected)
   })
 
