@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import { Effect } from "effect"
+import { Array, Effect } from "effect"
 import type { TaskError } from "./TaskError.ts"
 import type { Ending } from "./TaskRegistry.ts"
 import type { Stored } from "./TaskStore.ts"
@@ -30,6 +30,21 @@ export const expired = (task: Stored): Effect.Effect<void> =>
   task.state._tag === "dead"
     ? Effect.logError(`${titleOf(task)} is dead: ${task.why}`)
     : Effect.logWarning(`${titleOf(task)} is to run again: ${task.why}`)
+
+/** So many names stand in one line. */
+const namedAtOnce = 100
+
+/**
+ * What is gone with its store: each by its name and id, a hundred in a line.
+ *
+ * @internal
+ */
+export const lost = (tasks: ReadonlyArray<Stored>): Effect.Effect<void> =>
+  Effect.forEach(
+    Array.chunksOf(tasks, namedAtOnce),
+    (some) => Effect.logWarning(`Gone with the store in memory, and not ended: ${some.map(titleOf).join(", ")}`),
+    { discard: true }
+  )
 
 /**
  * How long to wait before a store that failed is asked again.

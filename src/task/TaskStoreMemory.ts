@@ -1,6 +1,6 @@
 /**
  * Remembers tasks in this process: all of them are gone with it. For work that may be lost, for tests, and for
- * programs whose tasks live no longer than they do.
+ * programs whose tasks live no longer than they do. When its layer closes, the log names those that have not ended.
  *
  * What is offered inside a transaction becomes visible by effect/sql's `afterCommit`, once the server has answered the
  * COMMIT. Where that answer is lost, nothing is offered, whatever became of the transaction: a task that must not be lost
@@ -12,6 +12,7 @@ import type { Duration } from "effect"
 import { Effect, Layer } from "effect"
 import { TaskChanges } from "./TaskChanges.ts"
 import { Duplicate, TaskError } from "./TaskError.ts"
+import * as TaskLog from "./TaskLog.ts"
 import type { Offer, Stored, TaskId } from "./TaskStore.ts"
 import { TaskStore } from "./TaskStore.ts"
 import { TaskTable } from "./TaskTable.ts"
@@ -50,9 +51,12 @@ export const layerMemory = (options: Options = {}): Layer.Layer<TaskStore> => {
     retained: checkedCount("retained", retained, 0),
     lostLeases: checkedCount("lostLeases", lostLeases, 1)
   }
-  return Layer.sync(TaskStore, () => {
+  const make = Effect.gen(function* () {
     const changes = new TaskChanges()
     const table = new TaskTable(limits, changes)
+    yield* Effect.addFinalizer(() =>
+      TaskLog.lost(table.list({ states: ["awaiting", "scheduled", "ready", "running", "retrying"], limit: Infinity }))
+    )
 
     /** Watchers learn of a change when all of it is there. */
     const changing = <A>(change: () => A): Effect.Effect<A> =>
@@ -103,6 +107,7 @@ export const layerMemory = (options: Options = {}): Layer.Layer<TaskStore> => {
       watch: (ids) => changes.watch(ids)
     })
   })
+  return Layer.effect(TaskStore, make)
 }
 
 /** Those that are `known` stay with the task whose id was given for them. */

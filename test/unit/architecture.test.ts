@@ -26,7 +26,7 @@ const layers: Readonly<Record<string, ReadonlyArray<string>>> = {
     "hyparquet-writer",
     "node:zlib"
   ],
-  // effect/workers: threads of any platform, of which whoever runs the program says how one is made.
+  // Threads of any platform, by effect's contract of them: who runs the program says which.
   task: [
     "src/query/",
     "src/internal/",
