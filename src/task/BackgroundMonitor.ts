@@ -67,7 +67,7 @@ export const monitor = (options: MonitorOptions = {}): Layer.Layer<never> => {
         runFork(Effect.annotateLogs(Effect.logWarning(message), annotations))
       }
       yield* Effect.acquireRelease(
-        Effect.sync(() => start(limitMillis, warn)),
+        Effect.promise(() => start(limitMillis, warn)),
         (stop) => Effect.promise(stop)
       )
     })
@@ -81,10 +81,11 @@ let monitors = 0
 /** Of the file that is beside this one, whatever both have become. */
 const extension = import.meta.url.endsWith(".ts") ? "ts" : "js"
 
-const start = (
+/** Answers, when the thread looks on, how to stop. */
+const start = async (
   limitMillis: number,
   warn: (message: string, stack?: ReadonlyArray<string>) => void
-): (() => Promise<void>) => {
+): Promise<() => Promise<void>> => {
   const beatMillis = limitMillis / 4
   const beats = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
   const sights = new Sights()
@@ -115,8 +116,16 @@ const start = (
   const thread = isMainThread
     ? new Worker(new URL(`./BackgroundWatchdog.${extension}`, import.meta.url), { name: key, workerData: watch })
     : undefined
+  await new Promise<void>((resolve) => {
+    thread?.once("online", resolve)
+    thread?.on("error", (error: Error) => {
+      warn(`The monitor of the event loop cannot see who blocks it: ${error.message}`)
+      resolve()
+    })
+    if (thread === undefined) resolve()
+  })
+  // The program may end without stopping it.
   thread?.unref()
-  thread?.on("error", ({ message }) => warn(`The monitor of the event loop cannot see who blocks it: ${message}`))
   return async () => {
     clearInterval(beating)
     Reflect.deleteProperty(globalThis, Symbol.for(key))
