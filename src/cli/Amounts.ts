@@ -14,7 +14,7 @@ export const plural = (count: number, thing: string): string => `${number(count)
 export const queryCount = (count: number): string => `${number(count)} ${count === 1 ? "query" : "queries"}`
 
 /**
- * As precise as a person needs it: 0.4 ms, 12 ms, 1.23 s, 75.0 s, 12 min 5 s.
+ * As precise as a person needs it: 0.4 ms, 12 ms, 1.23 s, 75.0 s, 12 min 5 s, 5 h 57 min, 14 d 21 h.
  *
  * @internal
  */
@@ -25,7 +25,11 @@ export const duration = (millis: number): string => {
   if (millis < 9_995) return `${(millis / 1000).toFixed(2)} s`
   if (millis < 119_950) return `${(millis / 1000).toFixed(1)} s`
   const seconds = Math.round(millis / 1000)
-  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`
+  if (seconds < 3_600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`
+  const minutes = Math.round(millis / 60_000)
+  if (minutes < 2_880) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`
+  const hours = Math.round(millis / 3_600_000)
+  return `${Math.floor(hours / 24)} d ${hours % 24} h`
 }
 
 /**

@@ -38,6 +38,15 @@ export class QueryFailed extends Data.TaggedError("QueryFailed") {
 }
 
 /**
+ * Everything succeeded, and a run with `--resume` will not know it.
+ *
+ * @internal
+ */
+export class NotRecorded extends Data.TaggedError("NotRecorded")<{ readonly message: string }> {
+  override readonly [Runtime.errorExitCode] = exitCode.failed
+}
+
+/**
  * A message as it may be shown: what it quotes of the arguments may hold a password, where a URL was given in the
  * place of something else, and characters that act on the terminal.
  *

@@ -11,7 +11,7 @@ import * as Query from "../query/Query.ts"
 import type { QueryError } from "../query/QueryError.ts"
 import * as QueryPool from "../query/QueryPool.ts"
 import * as RetryPolicy from "../query/RetryPolicy.ts"
-import type { QueryFailed } from "./CliFailure.ts"
+import type { QueryFailed, UsageError } from "./CliFailure.ts"
 import type { Database } from "./Database.ts"
 import * as Durations from "./Durations.ts"
 import type { FilePlan } from "./FilePlan.ts"
@@ -39,7 +39,7 @@ export const runOn = (
   options: FileRun.Options,
   teller: Teller,
   adapt: (pool: Pool) => Pool = (pool) => pool
-): Effect.Effect<void, QueryFailed | Unreachable, FileSystem.FileSystem | Path.Path> => {
+): Effect.Effect<void, QueryFailed | UsageError | Unreachable, FileSystem.FileSystem | Path.Path> => {
   const { config, label } = database
   const pool = PgQueryPool.layer({
     ...config,

@@ -13,6 +13,7 @@ import * as Query from "../query/Query.ts"
 import type { RunOptions } from "../query/QueryPool.ts"
 import * as QueryPool from "../query/QueryPool.ts"
 import * as Report from "../query/Report.ts"
+import type { UsageError } from "./CliFailure.ts"
 import { QueryFailed } from "./CliFailure.ts"
 import { inParts } from "./FileParts.ts"
 import type { FilePlan } from "./FilePlan.ts"
@@ -87,7 +88,7 @@ const withBounds = (report: Report.Report, plan: Plan.Plan): RunReport => ({
 })
 
 /**
- * Runs the queries. Fails with `QueryFailed` when any of them did not succeed.
+ * Runs the queries. Fails with `QueryFailed` when any of them did not succeed, and with `UsageError` where it cannot begin.
  *
  * @internal
  */
@@ -95,7 +96,8 @@ export const run = Effect.fnUntraced(function* (
   { plan, queries }: FilePlan,
   options: Options,
   teller: Teller
-): Effect.fn.Return<void, QueryFailed, QueryPool.QueryPool> {
+): Effect.fn.Return<void, QueryFailed | UsageError, QueryPool.QueryPool> {
+  if (options.out !== undefined) yield* options.out.begin
   const results = queries.map((query): FileResult => ({ query, ...nothing() }))
   const collector = Report.collector()
   const finished: Array<Finished | undefined> = []
@@ -138,14 +140,10 @@ export const run = Effect.fnUntraced(function* (
   const mode = options.stopOnError ? "default" : "outcome"
   yield* QueryPool.all(units, { concurrency, deadline, queueTimeout, progressEvery, snapshot, mode, onEvent }).pipe(
     Effect.onExit((exit) =>
-      Effect.suspend(() => {
+      Effect.sync(() => {
         const all = finished.flatMap((one) => (one === undefined ? [] : [one]))
-        teller.over(
-          all,
-          withBounds(collector.report(), plan),
-          Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
-        )
-        return options.out?.over(all) ?? Effect.void
+        const interrupted = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+        teller.over(all, withBounds(collector.report(), plan), interrupted)
       })
     ),
     Effect.mapError(() => new QueryFailed()),

@@ -17,6 +17,8 @@
 import type { PlatformError, Scope } from "effect"
 import { Effect, FileSystem, Option, Path, Random, Result, Schema } from "effect"
 import { hostname } from "node:os"
+import type { SinkError } from "../sink/SinkError.ts"
+import * as SinkFile from "../sink/SinkFile.ts"
 import { UsageError } from "./CliFailure.ts"
 import { toLine } from "./TextValue.ts"
 
@@ -46,7 +48,11 @@ const againMillis = 50
 export const lock = Effect.fnUntraced(function* (
   folder: string,
   inside: string
-): Effect.fn.Return<void, UsageError | PlatformError.PlatformError, FileSystem.FileSystem | Path.Path | Scope.Scope> {
+): Effect.fn.Return<
+  void,
+  UsageError | SinkError | PlatformError.PlatformError,
+  FileSystem.FileSystem | Path.Path | Scope.Scope
+> {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const boot = Option.getOrUndefined(yield* Effect.option(fs.readFileString("/proc/sys/kernel/random/boot_id")))?.trim()
@@ -85,17 +91,13 @@ export const lock = Effect.fnUntraced(function* (
     return undefined
   })
 
-  const show = Effect.gen(function* () {
-    const whole = path.join(inside, `.${name}`)
-    yield* Effect.scoped(
-      Effect.gen(function* () {
-        const opened = yield* fs.open(whole, { flag: "w" })
-        yield* opened.writeAll(new TextEncoder().encode(JSON.stringify(own)))
-        yield* opened.sync
-      })
-    )
-    yield* fs.rename(whole, file)
-  })
+  const show = Effect.scoped(
+    Effect.gen(function* () {
+      const whole = yield* SinkFile.create(file)
+      yield* whole.write(new TextEncoder().encode(JSON.stringify(own)))
+      yield* whole.keep
+    })
+  )
 
   yield* Effect.addFinalizer(() => Effect.ignore(fs.remove(file)))
   for (let tries = 1; ; tries++) {
@@ -110,7 +112,12 @@ export const lock = Effect.fnUntraced(function* (
   }
 })
 
-const isAlive = (pid: number): boolean => {
+/**
+ * Whether there is a process of that number.
+ *
+ * @internal
+ */
+export const isAlive = (pid: number): boolean => {
   try {
     process.kill(pid, 0)
     return true

@@ -1,78 +1,90 @@
 /**
  * The journal of the runs in a folder: what has begun and ended there, on the disk.
  *
+ * - What it begins with is there as a whole, or not at all: a file that was there is replaced in one step.
  * - One fiber writes; what has come together while it did is written at once, and then synced once.
- * - `started` waits until its line is on the disk: the query's first statement is sent after that. `ended` only hands its
- *   line over, and the end of the run waits for all of them.
- * - A journal that cannot be written fails the query that is about to write, before it has; and the run at its end.
+ * - `note` only hands a line over, `flushed` waits until all that were are on the disk: what a query writes is sent after
+ *   that, and a run waits for it at its end.
+ * - What could not be written fails whoever waits for it, and all who wait later: after a line that is not whole there is
+ *   no other.
  *
  * @internal
  */
-import type { PlatformError, Scope } from "effect"
-import { Deferred, Effect, FileSystem, Queue, Schema } from "effect"
+import type { Scope } from "effect"
+import { Deferred, Effect, FileSystem, Path, Queue } from "effect"
+import type { SinkError } from "../sink/SinkError.ts"
+import * as SinkFile from "../sink/SinkFile.ts"
 import type { Line } from "./JournalRecord.ts"
-import { Line as LineSchema } from "./JournalRecord.ts"
+import { textOf } from "./JournalRecord.ts"
 
 /** @internal */
 export interface Journal {
   /** Hands a line over. */
   readonly note: (line: Line) => void
   /** Waits until all lines that were handed over are on the disk. */
-  readonly flushed: Effect.Effect<void, PlatformError.PlatformError>
+  readonly flushed: Effect.Effect<void, SinkError>
 }
-
-const encode = Schema.encodeSync(Schema.fromJsonString(LineSchema))
 
 /** Asks to be told when all lines before it are on the disk. */
 class Flush {
-  readonly done: Deferred.Deferred<void, PlatformError.PlatformError>
+  readonly done: Deferred.Deferred<void, SinkError>
 
-  constructor(done: Deferred.Deferred<void, PlatformError.PlatformError>) {
+  constructor(done: Deferred.Deferred<void, SinkError>) {
     this.done = done
   }
 }
 
 /**
- * Opens the journal for more lines behind the first `keptBytes` of it, until the scope closes.
+ * Begins a journal with this text, to which lines are added until the scope closes.
  *
  * @internal
  */
-export const open = Effect.fnUntraced(function* (
+export const begin = Effect.fnUntraced(function* (
   file: string,
-  keptBytes: number
-): Effect.fn.Return<Journal, PlatformError.PlatformError, FileSystem.FileSystem | Scope.Scope> {
+  text: string
+): Effect.fn.Return<Journal, SinkError, FileSystem.FileSystem | Path.Path | Scope.Scope> {
   const fs = yield* FileSystem.FileSystem
-  // What was not written to its end would stand before the next line.
-  if (yield* fs.exists(file)) yield* fs.truncate(file, keptBytes)
-  const opened = yield* fs.open(file, { flag: "a" })
-  const queue = yield* Queue.unbounded<Line | Flush>()
   const encoder = new TextEncoder()
-  let failure: PlatformError.PlatformError | undefined
+  let bytes = 0
+  const failed = SinkFile.failureAt(file, (yield* Path.Path).dirname(file), () => bytes)
+  yield* Effect.scoped(
+    Effect.gen(function* () {
+      const whole = yield* SinkFile.create(file)
+      yield* whole.write(encoder.encode(text))
+      yield* whole.keep
+      bytes = whole.bytes()
+    })
+  )
+  const opened = yield* Effect.mapError(fs.open(file, { flag: "a" }), failed)
+  const queue = yield* Queue.unbounded<Line | Flush>()
+  let failure: SinkError | undefined
+
+  const write = Effect.fnUntraced(function* (lines: ReadonlyArray<Line>) {
+    const chunk = encoder.encode(textOf(lines))
+    yield* opened.writeAll(chunk)
+    yield* opened.sync
+    bytes += chunk.length
+  }, Effect.uninterruptible)
 
   const writeAll = Effect.gen(function* () {
-    const all = yield* Queue.takeAll(queue)
-    const waiting: Array<Deferred.Deferred<void, PlatformError.PlatformError>> = []
-    let text = ""
-    for (const each of all) {
-      if (each instanceof Flush) waiting.push(each.done)
-      else text += `${encode(each)}\n`
+    const lines: Array<Line> = []
+    const waiting: Array<Flush> = []
+    for (const each of yield* Queue.takeAll(queue)) {
+      if (each instanceof Flush) waiting.push(each)
+      else lines.push(each)
     }
-    if (failure === undefined && text !== "") {
-      const written = Effect.andThen(opened.writeAll(encoder.encode(text)), opened.sync)
-      failure = yield* Effect.match(Effect.uninterruptible(written), {
-        onFailure: (error) => error,
-        onSuccess: () => undefined
-      })
+    if (failure === undefined && lines.length > 0) {
+      failure = yield* Effect.match(write(lines), { onFailure: failed, onSuccess: () => undefined })
     }
-    for (const each of waiting) {
-      yield* failure === undefined ? Deferred.succeed(each, undefined) : Deferred.fail(each, failure)
+    for (const { done } of waiting) {
+      yield* failure === undefined ? Deferred.succeed(done, undefined) : Deferred.fail(done, failure)
     }
   })
   yield* Effect.forkScoped(Effect.forever(writeAll))
   return {
     note: (line) => void Queue.offerUnsafe(queue, line),
     flushed: Effect.gen(function* () {
-      const done = yield* Deferred.make<void, PlatformError.PlatformError>()
+      const done = yield* Deferred.make<void, SinkError>()
       Queue.offerUnsafe(queue, new Flush(done))
       yield* Deferred.await(done)
     })

@@ -6,7 +6,9 @@
  */
 import type { PlatformError } from "effect"
 import { Effect, FileSystem, Path, Predicate } from "effect"
+import { SinkError } from "../sink/SinkError.ts"
 import { UsageError } from "./CliFailure.ts"
+import { isAlive } from "./FolderLock.ts"
 import { toLine } from "./TextValue.ts"
 
 const whyUnusable: ReadonlyMap<unknown, string> = new Map([
@@ -27,13 +29,14 @@ const codeOf = ({ reason: { cause } }: PlatformError.PlatformError): unknown =>
 /** @internal */
 export const unusable =
   (folder: string) =>
-  (error: PlatformError.PlatformError): UsageError =>
-    new UsageError({
-      message: `--out ${toLine(folder)} cannot be used: ${whyUnusable.get(codeOf(error)) ?? error.message}`
-    })
+  (error: UsageError | SinkError | PlatformError.PlatformError): UsageError => {
+    if (error._tag === "UsageError") return error
+    const why = error instanceof SinkError ? error.reason.message : (whyUnusable.get(codeOf(error)) ?? error.message)
+    return new UsageError({ message: `--out ${toLine(folder)} cannot be used: ${why}` })
+  }
 
-/** What `SinkFile` calls a file that is being written. */
-const isPartial = (name: string): boolean => /^\..+\.\d+-[0-9a-f]{6}\.partial$/.test(name)
+/** What `SinkFile` calls a file that is being written, with the process that does. */
+const partial = /^\..+\.(\d+)-[0-9a-f]{6}\.partial$/
 
 /**
  * Makes the folders of these paths.
@@ -54,7 +57,8 @@ export const makeFolders = Effect.fnUntraced(function* (
 })
 
 /**
- * Removes what processes that ended in the middle have left of such files. Nobody else may be writing there.
+ * Removes what processes that ended in the middle have left in the folders of these paths. Another program may be
+ * writing there: files of its own.
  *
  * @internal
  */
@@ -65,8 +69,12 @@ export const removePartials = Effect.fnUntraced(function* (
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   for (const each of yield* foldersOf(folder, paths)) {
-    const names = yield* Effect.orElseSucceed(fs.readDirectory(each), () => [])
-    for (const name of names.filter(isPartial)) yield* Effect.ignore(fs.remove(path.join(each, name)))
+    for (const name of yield* Effect.orElseSucceed(fs.readDirectory(each), () => [])) {
+      const [, pid] = partial.exec(name) ?? []
+      if (pid === undefined) continue
+      // In a container the first process has the same number each time.
+      if (Number(pid) === process.pid || !isAlive(Number(pid))) yield* Effect.ignore(fs.remove(path.join(each, name)))
+    }
   }
 })
 

@@ -1,48 +1,59 @@
 /**
- * A run in a folder, and the one before it: what is done already, what is to be done, and what nobody knows.
+ * A run in a folder, and what was done there before.
  *
- *     key of a query in the journal      with --resume
- *     Succeeded, its file is there       kept as it is
- *     Succeeded, its file is not         run; one that may write is refused, as it would write twice
- *     failed, with nothing kept          run
- *     started, or failed otherwise       one that may write is refused: it is not known whether it was applied
- *     not there                          run
- *
- * `-- idempotent` allows what would be refused.
+ * - Nothing of the journal changes before the first query is about to run.
+ * - A run is over when its command has nothing left to do: all has succeeded, and what it printed has been read. A kill
+ *   before leaves it open, and it is gone on with by keeping all of it.
+ * - Queries that begin anew leave what is known of others as it is.
  *
  * @internal
  */
 import type { PlatformError, Scope } from "effect"
-import { Clock, Console, Data, Effect, FileSystem, Option, Path, Random, Result } from "effect"
+import { Clock, Console, Effect, FileSystem, Option, Path, Result } from "effect"
 import { SinkError, WriteFailed } from "../sink/SinkError.ts"
-import { sayable, UsageError } from "./CliFailure.ts"
+import { NotRecorded, sayable, UsageError } from "./CliFailure.ts"
 import { outcomeOf } from "./Failure.ts"
-import type { Out, OutFile, OutPlan } from "./FileOut.ts"
+import type { Out, OutPlan } from "./FileOut.ts"
 import * as FileOut from "./FileOut.ts"
 import { lock } from "./FolderLock.ts"
 import * as Journal from "./Journal.ts"
 import type { Ended, Past } from "./JournalRecord.ts"
-import { keyOf, mayWrite, readJournal, version } from "./JournalRecord.ts"
+import { headLine, keyOf, linesOfOthers, mayWrite, readJournal, succeededIn, textOf } from "./JournalRecord.ts"
 import { makeFolders, removePartials, unusable } from "./OutFolder.ts"
 import type { Where } from "./OutFlags.ts"
 import { ownFolder } from "./OutNames.ts"
 import type { FileQuery } from "./QueryFiles.ts"
 import type { Defaults } from "./QueryOptions.ts"
+import type { Standing } from "./Standing.ts"
+import { kept, ofWriter, toRun } from "./Standing.ts"
 import type { Finished } from "./Teller.ts"
 import { toLine } from "./TextValue.ts"
 
-/** A query of the run before that may have been applied, and is not run again. */
-class MayBeApplied extends Data.TaggedError("MayBeApplied")<{ readonly message: string }> {}
-
 /**
- * What is to be done with a query.
+ * What a command with `--out` is about.
  *
  * @internal
  */
-export type Standing =
-  | { readonly _tag: "Run" }
-  | { readonly _tag: "Kept"; readonly rows: number; readonly file: OutFile | undefined }
-  | { readonly _tag: "Refused"; readonly error: MayBeApplied }
+export interface Work {
+  readonly queries: ReadonlyArray<FileQuery>
+  readonly plan: OutPlan
+  readonly defaults: Defaults
+  /** Names of all queries in its files, those that are not selected as well. */
+  readonly among: ReadonlyArray<string>
+}
+
+/**
+ * A folder that nobody else has until the scope closes, and what was done there before.
+ *
+ * @internal
+ */
+export interface Folder {
+  readonly path: string
+  readonly journal: string
+  /** All lines of the journal that were written to their end. */
+  readonly text: string
+  readonly past: Past
+}
 
 /**
  * The files of a run with its journal.
@@ -51,85 +62,124 @@ export type Standing =
  */
 export interface OutRun extends Out {
   readonly standing: (query: FileQuery) => Standing
+  /** Begins: comes back when the journal says so. */
+  readonly begin: Effect.Effect<void, UsageError>
   /** Comes back when it is safe to send the query's first statement. */
   readonly starting: (query: FileQuery) => Effect.Effect<void, SinkError>
   readonly ended: (finished: Finished) => void
-  /** All have ended. */
-  readonly over: (all: ReadonlyArray<Finished>) => Effect.Effect<void>
+  /** All have succeeded, and nothing else is left to do. */
+  readonly over: Effect.Effect<void, NotRecorded>
 }
 
+const usable = <A, R>(
+  folder: string,
+  effect: Effect.Effect<A, UsageError | SinkError | PlatformError.PlatformError, R>
+) => Effect.mapError(effect, unusable(folder))
+
 /**
- * Opens a folder for a run, until the scope closes.
+ * Takes a folder for a run, and reads what was done there.
  *
  * @internal
  */
 export const open = Effect.fnUntraced(function* (
-  where: Where,
-  plan: OutPlan,
-  queries: ReadonlyArray<FileQuery>,
-  defaults: Defaults
-): Effect.fn.Return<OutRun, UsageError, FileSystem.FileSystem | Path.Path | Scope.Scope> {
-  const { folder, formatKey } = where
+  { folder, resume }: Where,
+  { plan }: Work
+): Effect.fn.Return<Folder, UsageError, FileSystem.FileSystem | Path.Path | Scope.Scope> {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const inside = path.join(folder, ownFolder)
-  const file = path.join(inside, "journal.ndjson")
-  const usable = <A, R>(effect: Effect.Effect<A, UsageError | PlatformError.PlatformError, R>) =>
-    Effect.mapError(effect, (error) => (error._tag === "UsageError" ? error : unusable(inside)(error)))
+  const journal = path.join(inside, "journal.ndjson")
+  const files = [...plan.paths.values(), `${ownFolder}/journal`]
+  yield* makeFolders(folder, files)
+  yield* usable(inside, lock(folder, inside))
+  const isThere = yield* usable(inside, fs.exists(journal))
+  const text = isThere ? yield* usable(inside, fs.readFileString(journal)) : ""
+  const past = yield* pastOf(journal, text, resume)
+  yield* removePartials(folder, [...files, ...past.open])
+  return { path: folder, journal, text: text.slice(0, text.lastIndexOf("\n") + 1), past }
+})
 
-  yield* makeFolders(folder, [...plan.paths.values(), `${ownFolder}/journal`])
-  yield* usable(lock(folder, inside))
-  yield* removePartials(folder, plan.paths.values())
-  const before = yield* usable((yield* usable(fs.exists(file))) ? fs.readFileString(file) : Effect.succeed(""))
-  const past = yield* pastOf(where, file, before)
-  const journal = yield* usable(
-    Journal.open(file, past === undefined ? 0 : Buffer.byteLength(before.slice(0, before.lastIndexOf("\n") + 1)))
-  )
-  yield* Effect.addFinalizer(() =>
-    Effect.catch(journal.flushed, ({ message }) =>
-      Console.error(
-        sayable(`querypool: ${toLine(file)} could not be written, so that --resume does not know of all: ${message}`)
-      )
-    )
-  )
-  const at = new Date(yield* Clock.currentTimeMillis).toISOString()
-  const run = (yield* Random.nextIntBetween(0, 0x7fffffff)).toString(16)
-  const count = { at, queries: queries.length }
-  journal.note(
-    past === undefined ? { _tag: "begun", version, run, format: formatKey, ...count } : { _tag: "resumed", ...count }
-  )
-
-  const out = yield* FileOut.make(where, plan)
+/**
+ * A run in a folder, which goes on with what was done there, or begins anew. Runs of one name are one run.
+ *
+ * @internal
+ */
+export const make = Effect.fnUntraced(function* (
+  folder: Folder,
+  { format, formatKey }: Where,
+  { among, defaults, plan, queries }: Work,
+  { goesOn, name }: { readonly goesOn: boolean; readonly name: string }
+): Effect.fn.Return<OutRun, never, FileSystem.FileSystem | Path.Path | Scope.Scope> {
+  const { past } = folder
+  const services = yield* Effect.context<FileSystem.FileSystem | Path.Path | Scope.Scope>()
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const out = yield* FileOut.make({ folder: folder.path, format }, plan)
   const keys = new Map(queries.map((query) => [query, keyOf(query, defaults, formatKey)]))
   const writes = new Set(queries.filter((query) => mayWrite(query, defaults)))
-  const isThere = Effect.fnUntraced(function* ({ bytes, file: name }: Ended) {
-    if (name === undefined) return true
-    const info = Option.getOrUndefined(yield* Effect.option(fs.stat(path.join(folder, ...name.split("/")))))
+
+  const isWhole = Effect.fnUntraced(function* ({ bytes, file, outcome }: Ended) {
+    if (outcome !== "Succeeded" || file === undefined) return outcome === "Succeeded"
+    const info = Option.getOrUndefined(yield* Effect.option(fs.stat(path.join(folder.path, ...file.split("/")))))
     return info?.type === "File" && Number(info.size) === bytes
   })
   const standings = new Map<FileQuery, Standing>()
-  for (const query of queries) {
-    const last = past?.queries.get(keys.get(query) ?? "")
-    const whole = last !== undefined && last !== "started" && last.outcome === "Succeeded" && (yield* isThere(last))
+  for (const query of goesOn ? queries : []) {
+    const last = past.queries.get(keys.get(query) ?? "")
     const mayNot = writes.has(query) && query.settings.idempotent !== true
-    standings.set(query, whole ? keptOf(last, out.pathOf(query)) : standingOf(query.name, last, mayNot))
+    if (last?._tag === "ended" && (yield* isWhole(last))) standings.set(query, kept(last, out.pathOf(query)))
+    else if (last !== undefined && mayNot) standings.set(query, ofWriter(last))
   }
-  const standing = (query: FileQuery): Standing => standings.get(query) ?? { _tag: "Run" }
+  const standing = (query: FileQuery): Standing => standings.get(query) ?? toRun
+
+  const names = queries.map((query) => query.name)
+  const own = new Set(names)
+  const now = Effect.map(Clock.currentTimeMillis, (millis) => new Date(millis).toISOString())
+  let journal: Journal.Journal | undefined
+  let isTold = false
+  const flushed = Effect.gen(function* () {
+    if (journal === undefined) return undefined
+    yield* journal.flushed
+    // A file that was removed takes lines as before.
+    if (yield* Effect.orElseSucceed(fs.exists(folder.journal), () => false)) return undefined
+    const reason = new WriteFailed({ code: undefined, message: "it has been removed" })
+    return yield* new SinkError({ path: folder.journal, reason })
+  })
+  const begin = Effect.gen(function* () {
+    const at = yield* now
+    const text = goesOn
+      ? folder.text + textOf([headLine("resumed", name, at, names)])
+      : textOf([...linesOfOthers(past, own, at), headLine("begun", name, at, names)])
+    journal = yield* Journal.begin(folder.journal, text)
+    yield* Effect.addFinalizer(() =>
+      Effect.catch(flushed, (error) =>
+        isTold ? Effect.void : Console.error(`querypool: ${notRecorded(error).message}`)
+      )
+    )
+  })
+  const over = Effect.gen(function* () {
+    const others = among.filter((each) => past.open.has(each) && !own.has(each))
+    const done = succeededIn(past)
+    if (others.every((each) => done.has(each)))
+      journal?.note({ _tag: "over", at: yield* now, names: [...names, ...others] })
+    yield* Effect.mapError(flushed, (error) => {
+      isTold = true
+      return notRecorded(error)
+    })
+  })
   return {
     ...out,
     standing,
+    begin: Effect.provideContext(usable(path.dirname(folder.journal), begin), services),
     starting: (query) => {
       if (!writes.has(query)) return Effect.void
-      journal.note({ _tag: "started", key: keys.get(query) ?? "", name: query.name })
-      return Effect.mapError(journal.flushed, ({ message }) => {
-        return new SinkError({ path: file, reason: new WriteFailed({ code: undefined, message }) })
-      })
+      journal?.note({ _tag: "started", key: keys.get(query) ?? "", name: query.name })
+      return journal?.flushed ?? Effect.void
     },
     ended: (finished) => {
       const { report, result } = finished
       if (standing(result.query)._tag !== "Run") return
-      const hasFile = result.file !== undefined
-      journal.note({
+      journal?.note({
         _tag: "ended",
         key: keys.get(result.query) ?? "",
         name: report.name,
@@ -137,51 +187,26 @@ export const open = Effect.fnUntraced(function* (
         kept: report.outcome === "Succeeded" || report.attempts === 0 ? undefined : outcomeOf(finished),
         rows: result.rowCount,
         bytes: result.file?.bytes,
-        file: hasFile ? plan.paths.get(result.query) : undefined
+        file: result.file === undefined ? undefined : plan.paths.get(result.query)
       })
     },
-    over: (all) =>
-      Effect.sync(() => {
-        // With fewer than the run had, others of it are still to be run.
-        const isWhole = all.length >= (past?.count ?? 0) && all.length === queries.length
-        if (isWhole && all.every(({ report }) => report.outcome === "Succeeded")) journal.note({ _tag: "over", at })
-      })
+    over
   }
 })
 
-const keptOf = (last: Ended, path: string | undefined): Standing => ({
-  _tag: "Kept",
-  rows: last.rows,
-  file: path === undefined || last.bytes === undefined ? undefined : { path, bytes: last.bytes }
-})
+const notRecorded = ({ message }: SinkError): NotRecorded =>
+  new NotRecorded({ message: sayable(`${message}. What was done is done, but --resume does not know all of it`) })
 
-const standingOf = (name: string, last: Ended | "started" | undefined, mayNot: boolean): Standing => {
-  if (!mayNot || last === undefined) return { _tag: "Run" }
-  const isKept = last === "started" || last.outcome === "Succeeded" || (last.kept ?? "notApplied") !== "notApplied"
-  if (!isKept) return { _tag: "Run" }
-  const what =
-    last !== "started" && last.outcome === "Succeeded"
-      ? "it was applied, and its file is not there any more"
-      : "it is not known whether it was applied: the run before ended in the middle of it"
-  const advice = `If it is to be run again, run it with --select ${name} and another --out, or say \`-- idempotent\``
-  return { _tag: "Refused", error: new MayBeApplied({ message: `${what}. ${advice}` }) }
-}
-
-/** The run to go on with, if there is one and it is wanted. */
-const pastOf = Effect.fnUntraced(function* ({ folder, resume }: Where, file: string, text: string) {
+/** What the journal says, or nothing where that cannot be read and is not wanted. */
+const pastOf = Effect.fnUntraced(function* (file: string, text: string, resume: boolean) {
   const read = readJournal(text)
-  if (Result.isFailure(read)) {
-    if (!resume) return undefined
-    const message = `--resume cannot go on: ${toLine(file)}: ${read.failure}. Without --resume a run starts anew`
-    return yield* new UsageError({ message })
+  if (Result.isSuccess(read)) return read.success
+  const what = `${toLine(file)}: ${read.failure}`
+  if (resume) {
+    return yield* new UsageError({ message: `--resume cannot go on: ${what}. Without --resume a run starts anew` })
   }
-  const unfinished: Past | undefined = read.success?.isOver === false ? read.success : undefined
-  const at = toLine(folder)
-  if (resume && unfinished === undefined) {
-    yield* Console.error(`There is no unfinished run in ${at}: starting anew`)
-  }
-  if (!resume && unfinished !== undefined) {
-    yield* Console.error(`The run in ${at} was not finished: starting anew, where --resume would have gone on with it`)
-  }
-  return resume ? unfinished : undefined
+  yield* Console.error(`${what}: starting anew without what it knew`)
+  return nothingKnown
 })
+
+const nothingKnown: Past = { run: undefined, open: new Set(), queries: new Map() }

@@ -27,6 +27,7 @@ import { runFlags, runOptions } from "./RunFlags.ts"
 import { description, examples, summary } from "./RunHelp.ts"
 import { forPeople, forPrograms } from "./RunOutput.ts"
 import * as RunProgress from "./RunProgress.ts"
+import { drained } from "./Signals.ts"
 import { readValues, withParameters } from "./SqlParameters.ts"
 import { targetsForPeople, targetsForPrograms } from "./TargetOutput.ts"
 import * as TargetRun from "./TargetRun.ts"
@@ -42,7 +43,8 @@ export const runCommand = Command.make(
     const { embedded, json, quiet, targets, total, url } = input
     yield* checkPlace(input)
     const how = yield* runOptions(input)
-    const selected = yield* planOf(yield* readQueries(input.paths), input.select)
+    const all = yield* readQueries(input.paths)
+    const selected = yield* planOf(all, input.select)
     const queries = yield* withParameters(selected.queries, yield* readValues(input.param))
     const filePlan = { ...selected, queries }
     yield* checkModes(filePlan.queries, how)
@@ -58,7 +60,9 @@ export const runCommand = Command.make(
     const records = files.length === 0 ? undefined : recordings(filePlan, options, yield* Clock.Clock)
     const reported = <E, R>(run: Effect.Effect<void, E, R>) =>
       records === undefined ? run : Effect.onExit(run, () => writeReports(files, records.runs))
-    const outs = where === undefined ? undefined : yield* outFolders(where, filePlan.queries, how)
+    const among = all.map(({ name }) => name)
+    const outs = where === undefined ? undefined : yield* outFolders(where, filePlan.queries, among, how)
+    const over = outs === undefined ? Effect.void : Effect.andThen(drained, outs.over)
     if (Option.isSome(targets)) {
       const found = yield* readTargets(targets.value, process.env)
       const ofTargets = yield* outs?.ofTargets(found, targets.value) ?? Effect.undefined
@@ -68,7 +72,7 @@ export const runCommand = Command.make(
       const told = followed((json ? targetsForPrograms : targetsForPeople)(output, quiet), progress)
       const teller = records === undefined ? told : records.ofTargets(told, found)
       const { progressEvery } = progress
-      return yield* reported(TargetRun.run(found, filePlan, { ...ofAll, progressEvery }, teller))
+      return yield* Effect.andThen(reported(TargetRun.run(found, filePlan, { ...ofAll, progressEvery }, teller)), over)
     }
     const out = yield* outs?.ofRun ?? Effect.undefined
     const progress = yield* RunProgress.make(input, output, undefined)
@@ -85,14 +89,15 @@ export const runCommand = Command.make(
       )
     }
     if (embedded) {
-      return yield* Effect.flatMap(EmbeddedPostgres, (server) =>
+      const onEmbedded = Effect.flatMap(EmbeddedPostgres, (server) =>
         run({ config: { url: server.url }, label: "the embedded PostgreSQL" })
       ).pipe(
         Effect.provide(EmbeddedPostgres.layer()),
         Effect.catchTag("EmbeddedPostgresError", ({ message }) => Effect.fail(new UsageError({ message })))
       )
+      return yield* Effect.andThen(onEmbedded, over)
     }
-    return yield* run(yield* findDatabase(Option.getOrUndefined(url), process.env))
+    return yield* Effect.andThen(run(yield* findDatabase(Option.getOrUndefined(url), process.env)), over)
   }, Effect.scoped)
 ).pipe(Command.withDescription(description), Command.withShortDescription(summary), Command.withExamples(examples))
 

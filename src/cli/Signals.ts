@@ -17,7 +17,7 @@
  *
  * @internal
  */
-import { Runtime } from "effect"
+import { Effect, Runtime } from "effect"
 import { exitCode } from "./CliFailure.ts"
 
 /** npm hands the Ctrl-C of a terminal on to a child that has had it already: so soon after the first it is the same. */
@@ -30,6 +30,21 @@ const relayMillis = 100
  */
 export let stop = (): void => {}
 
+let isUnread = false
+
+/**
+ * Comes back when all of standard output has been taken. Where that cannot be written, the command is stopped meanwhile.
+ *
+ * @internal
+ */
+export const drained: Effect.Effect<void> = Effect.callback((resume) => {
+  isUnread = true
+  process.stdout.write("", (error) => {
+    isUnread = false
+    if (error === undefined || error === null) resume(Effect.void)
+  })
+})
+
 /**
  * Runs the command as the program of this process. `insisted` is called before the process ends by a second Ctrl-C.
  *
@@ -37,12 +52,10 @@ export let stop = (): void => {}
  */
 export const runMain = (insisted: () => void) =>
   Runtime.makeRunMain(({ fiber, teardown }) => {
-    let isStopped = false
     let isEnded = false
     let signalledAt: number | undefined
 
     stop = () => {
-      isStopped = true
       fiber.interruptUnsafe(fiber.id)
     }
     const onSignal = (signal: NodeJS.Signals): void => {
@@ -64,10 +77,12 @@ export const runMain = (insisted: () => void) =>
       isEnded = true
       teardown(exit, (code) => {
         process.exitCode = code
-        // What a pipe has not taken yet would be lost by `process.exit`: half a document.
-        void Promise.all([process.stdout, process.stderr].map(flush)).then(() => {
+        // What a pipe has not taken yet would be lost by `process.exit`: half a document. Or the command was waiting for
+        // that already, and was told to wait no longer.
+        void Promise.all((isUnread ? [] : [process.stdout, process.stderr]).map(flush)).then(() => {
           for (const signal of signals) process.off(signal, onSignal)
-          if (isStopped || code !== 0) process.exit()
+          // By itself Node would first take its memory apart, for 10 ms in which a kill would look like a failed run.
+          process.exit()
         })
       })
     })

@@ -143,7 +143,8 @@ export const run = Effect.fnUntraced(function* (
       ).pipe(
         Effect.catchTags({
           QueryFailed: () => Effect.void,
-          Unreachable: ({ message }) => Effect.sync(() => unreachable(message))
+          Unreachable: ({ message }) => Effect.sync(() => unreachable(message)),
+          UsageError: ({ message }) => Effect.sync(() => unreachable(message))
         }),
         Effect.onExit((exit) => Effect.sync(() => skipped(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))))
       )

@@ -7,7 +7,6 @@
  * @internal
  */
 import type { SchemaElement } from "hyparquet-writer"
-import { constants } from "node:buffer"
 import { TypeOid } from "../internal/TypeOid.ts"
 import type { Column } from "./Encoder.ts"
 import * as PgText from "./PgText.ts"
@@ -37,11 +36,12 @@ const bigint = (value: number | bigint | undefined): bigint | undefined =>
   value === undefined ? undefined : BigInt(value)
 
 /**
- * Bytes of the longest text: the writer takes strings, and V8 has none longer than half a gigabyte.
+ * Bytes of the longest text: the writer takes strings, and V8 has none longer than half a gigabyte
+ * (`buffer.constants.MAX_STRING_LENGTH`).
  *
  * @internal
  */
-export const longestText = constants.MAX_STRING_LENGTH
+export const longestText = 2 ** 29 - 24
 
 const readString: ParquetType["read"] = (bytes, from, to) =>
   to - from > longestText ? undefined : bytes.toString("utf8", from, to)

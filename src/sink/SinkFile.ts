@@ -42,8 +42,7 @@ export const create = Effect.fnUntraced(function* (
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   let bytes = 0
-  const failed = (error: PlatformError.PlatformError): SinkError =>
-    new SinkError({ path: target, reason: reasonOf(error, path.dirname(target), bytes) })
+  const failed = failureAt(target, path.dirname(target), () => bytes)
 
   // Absent, it cannot be resolved; and what else is in the way, opening the file will tell.
   const place = yield* Effect.orElseSucceed(fs.realPath(target), () => path.resolve(target))
@@ -90,6 +89,16 @@ export const create = Effect.fnUntraced(function* (
     )
   }
 })
+
+/**
+ * What the operating system says of a file, in a folder, of which so much has been written.
+ *
+ * @internal
+ */
+export const failureAt =
+  (target: string, folder: string, bytes: () => number) =>
+  (error: PlatformError.PlatformError): SinkError =>
+    new SinkError({ path: target, reason: reasonOf(error, folder, bytes()) })
 
 const reasonOf = (error: PlatformError.PlatformError, folder: string, bytes: number): SinkErrorReason => {
   const code = codeOf(error)

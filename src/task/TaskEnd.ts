@@ -36,10 +36,16 @@ export type Watchable<A, E, G> = Pick<Task<unknown, A, E, Session, G>, "name" | 
  * @internal
  */
 export const of = (id: TaskId, stored: Pick<Stored, "name" | "state" | "result" | "why"> | undefined): End => {
-  const { name, result, state, why } = stored ?? {}
-  return state === undefined || !isEnded(state)
-    ? { id, name: undefined, state: "unknown", attempts: 0, result: undefined, why: undefined }
-    : { id, name, state: state._tag, attempts: state.attempt, result, why }
+  if (stored === undefined || !isEnded(stored.state)) return { id, state: "unknown", attempts: 0 }
+  const { name, result, state, why } = stored
+  return {
+    id,
+    name,
+    state: state._tag,
+    attempts: state.attempt,
+    ...(result !== undefined && { result }),
+    ...(why !== undefined && { why })
+  }
 }
 
 /**
@@ -134,11 +140,11 @@ const write = <A, E>(
 
 const Kept = Schema.Struct({
   id: Schema.String,
-  name: Schema.optional(Schema.String),
+  name: Schema.optionalKey(Schema.String),
   state: Schema.Literals(["succeeded", "failed", "cancelled", "dead", "unknown"]),
   attempts: Schema.Int,
-  result: Schema.optional(Schema.Json),
-  why: Schema.optional(Schema.String)
+  result: Schema.optionalKey(Schema.Json),
+  why: Schema.optionalKey(Schema.String)
 })
 
 /**

@@ -5,8 +5,9 @@
  * - **However they end.** A member that failed, died, was cancelled or discarded is an Exit like any other: its own error,
  *   or a `TaskError` that says why there is none. No group fails for a member's end.
  * - **One offer.** `all` and `chord` offer their members together, all or none of them.
- * - **Structured.** `all` and `stream` cancel what they have offered when they are interrupted: nobody would read it. A
- *   member that turned out to be another's task (by its `uniqueKey`) is waited for, and not cancelled.
+ * - **Structured.** `all` and `stream` cancel what they have offered when they are interrupted, or fail with the store:
+ *   nobody would read it. A member that turned out to be another's task (by its `uniqueKey`) is waited for, and not
+ *   cancelled.
  * - **Not here.** A chord is kept by the store: whoever offered it may be gone when its callback runs, in this process or
  *   another one. The callback comes once, when the last member has ended; members that are queued again later do not bring
  *   it about anew. As any task, it may run more than once where its runner is lost.
@@ -42,7 +43,7 @@ export type { Awaitable } from "./TaskEnd.ts"
 
 /**
  * Offers the members, all or none of them, and waits until every one has ended. Gives an Exit for each, in the shape of
- * the members. Interrupted, it cancels them.
+ * the members. If it does not come to its end, they are cancelled.
  *
  * ```ts
  * const [user, orders] = yield* TaskGroup.all([TaskGroup.member(loadUser, 7), TaskGroup.member(loadOrders, 7)])

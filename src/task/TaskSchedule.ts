@@ -17,10 +17,11 @@
  * @since 0.1.0
  */
 import type { Duration } from "effect"
-import { Clock, Effect, Layer, Schedule, Schema } from "effect"
+import { Clock, Effect, Layer, Schedule } from "effect"
 import type { Session, Task } from "./Task.ts"
-import { Impossible, TaskError, Unfit } from "./TaskError.ts"
-import type { Offer, Overlap } from "./TaskStore.ts"
+import { Impossible, TaskError } from "./TaskError.ts"
+import * as TaskOffer from "./TaskOffer.ts"
+import type { Advance, Offer, Overlap } from "./TaskStore.ts"
 import { TaskStore } from "./TaskStore.ts"
 import type { Missed, Occurrence, Repeated, Timetable } from "./TaskTimetable.ts"
 import * as Timetables from "./TaskTimetable.ts"
@@ -139,11 +140,9 @@ const layerOf = <P, A, E, S extends Session>(
   const offerOf = offering(name, task, payload)
 
   /** Gives where the schedule is then. It is elsewhere where another process was faster. */
-  const advance = Effect.fnUntraced(function* (from: number | undefined, to: number, offers: ReadonlyArray<Offer>) {
+  const advance = Effect.fnUntraced(function* (step: Omit<Advance, "schedule">) {
     const store = yield* TaskStore
-    const asked = Effect.flatMap(Clock.currentTimeMillis, (now) =>
-      store.advance([{ schedule: name, from, to, offers, overlap }], now)
-    )
+    const asked = Effect.flatMap(Clock.currentTimeMillis, (now) => store.advance([{ ...step, schedule: name }], now))
     const [cursor] = yield* asked.pipe(
       Effect.tapError((error) => Effect.logWarning(`Schedule "${name}" could not ask the store`, error)),
       Effect.retry(Schedule.spaced("1 second")),
@@ -152,14 +151,16 @@ const layerOf = <P, A, E, S extends Session>(
     return cursor
   })
 
+  const beginning = { from: undefined, offers: [], overlap }
+
   const run = Effect.fnUntraced(function* (startedAt: number) {
-    let cursor = yield* advance(undefined, startedAt, [])
+    let cursor = yield* advance({ ...beginning, to: startedAt })
     let isLate = false
     while (true) {
       const now = yield* Clock.currentTimeMillis
       if (cursor === undefined) {
         // The store has lost it: the schedule begins anew.
-        cursor = yield* advance(undefined, now, [])
+        cursor = yield* advance({ ...beginning, to: now })
         continue
       }
       const due = Timetables.due(timetable, { cursor, missed, most: batch, now })
@@ -168,14 +169,23 @@ const layerOf = <P, A, E, S extends Session>(
         yield* until(Timetables.wakeAt(timetable, cursor))
         continue
       }
-      if (!isLate && now - due.first > Timetables.lateMillis) {
+      const isMissed = now - due.first > Timetables.lateMillis
+      const offers = yield* Effect.forEach(due.occurrences, (one) => leavingOut(name, one, offerOf(one)))
+      // Those that are made up for are all wanted: they neither replace nor leave out one another.
+      const isMadeUpFor = missed === "all" && (isMissed || due.occurrences.length > 1)
+      cursor = yield* advance({
+        from: cursor,
+        to: due.to,
+        offers: offers.flat(),
+        overlap: isMadeUpFor ? "queue" : overlap
+      })
+      // Once, however many parts it takes, and by the process that makes up for it.
+      if (isMissed && !isLate && cursor === due.to) {
         isLate = true
         yield* Effect.logWarning(
           `Schedule "${name}" missed what was due since ${textOf(due.first)}: ${consequence[missed]}`
         )
       }
-      const offers = yield* Effect.forEach(due.occurrences, (one) => leavingOut(name, one, offerOf(one)))
-      cursor = yield* advance(cursor, due.to, offers.flat())
       // A store in memory answers at once, and all that was missed in a year would be one long turn.
       yield* Effect.yieldNow
     }
@@ -204,32 +214,27 @@ const textOf = (moment: number): string => new Date(moment).toISOString()
 const isMade = <P>(payload: Payload<P>): payload is (moment: number) => P => typeof payload === "function"
 
 /** What is offered for an occurrence. */
-const offering = <P, A, E, S extends Session>(name: string, task: Task<P, A, E, S>, payload: Payload<P>) => {
-  const fault = (reason: TaskError["reason"]) => new TaskError({ task: task.name, reason })
-  return ({ at, moment }: Occurrence): Effect.Effect<Offer, TaskError> => {
+const offering =
+  <P, A, E, S extends Session>(schedule: string, task: Task<P, A, E, S>, payload: Payload<P>) =>
+  ({ at, moment }: Occurrence): Effect.Effect<Offer, TaskError> => {
     const made = Effect.try({
       try: () => (isMade(payload) ? payload(moment) : payload),
-      catch: (error) => fault(new Impossible({ message: `its payload cannot be made: ${String(error)}` }))
+      catch: (error) => {
+        const message = `its payload cannot be made: ${String(error)}`
+        return new TaskError({ task: task.name, reason: new Impossible({ message }) })
+      }
     })
-    return Effect.flatMap(made, (value) =>
-      Effect.mapBoth(Schema.encodeEffect(task.payload)(value), {
-        onFailure: ({ message }) => fault(new Unfit({ what: "payload", message })),
-        onSuccess: (encoded): Offer => ({
-          id: `${name}@${textOf(moment)}`,
-          name: task.name,
-          queue: task.queue,
-          priority: task.priority,
-          payload: encoded,
-          at,
-          uniqueKey: task.uniqueKey?.(value),
-          // A task that is replaced has still to stop, and the runner counts it by this key until then.
-          limitKey: task.limitKey?.(value) ?? `schedule ${name}`,
-          schedule: name
-        })
+    return Effect.map(
+      Effect.flatMap(TaskOffer.maker(task, { at }, moment), (toOffer) => Effect.flatMap(made, toOffer)),
+      (offer): Offer => ({
+        ...offer,
+        id: `${schedule}@${textOf(moment)}`,
+        // A task that is replaced has still to stop, and its runner counts it by this key until then.
+        limitKey: offer.limitKey ?? `schedule ${schedule}`,
+        schedule
       })
     )
   }
-}
 
 /** None where there is none to be had. */
 const leavingOut = (

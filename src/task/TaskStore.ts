@@ -123,21 +123,22 @@ export interface Advance {
 }
 
 /**
- * How a task had ended when nothing was left to wait for.
+ * How a task had ended when nothing was left to wait for. It is JSON as it stands, and a payload: what there is not is
+ * absent, and not undefined.
  *
  * @since 0.1.0
  */
 export interface End {
   readonly id: TaskId
   /** Its task's name, where the store knew it. */
-  readonly name?: string | undefined
+  readonly name?: string
   /** `unknown` where the store knew no such task. */
   readonly state: Ended["_tag"] | "unknown"
   /** How many attempts there were. */
   readonly attempts: number
   /** As those of `Stored`. */
-  readonly result?: Json | undefined
-  readonly why?: string | undefined
+  readonly result?: Json
+  readonly why?: string
 }
 
 /**
@@ -216,6 +217,18 @@ export interface Filter {
   readonly after?: TaskId | undefined
   /** Default 100. */
   readonly limit?: number | undefined
+}
+
+/**
+ * How many tasks there are of a queue and a name in a state: one or more.
+ *
+ * @since 0.1.0
+ */
+export interface Count {
+  readonly queue: string
+  readonly name: string
+  readonly state: TaskState["_tag"]
+  readonly count: number
 }
 
 /**
@@ -301,6 +314,7 @@ export class TaskStore extends Context.Service<
     /** What is known of these; nothing of those that are unknown. */
     readonly get: (ids: ReadonlyArray<TaskId>) => Effect.Effect<ReadonlyArray<Stored>, TaskError>
     readonly list: (filter: Filter) => Effect.Effect<ReadonlyArray<Stored>, TaskError>
+    readonly counts: (filter: Pick<Filter, "queue" | "name">) => Effect.Effect<ReadonlyArray<Count>, TaskError>
     /** Makes ready what is due, ends leases that have run out, and forgets what ended long ago. */
     readonly sweep: (now: number) => Effect.Effect<Swept, TaskError>
     /** What changes, of these tasks or of all: an empty change as soon as it watches, and then each that comes. */

@@ -21,13 +21,13 @@ const settleAll = Effect.fnUntraced(function* (
   yield* settle(settlements, now)
 })
 
+/** What there is not is absent: an end is JSON as it stands. */
 const endOf = (id: string, state: End["state"], attempts = 0, said?: string): End => ({
   id,
-  name: state === "unknown" ? undefined : "a",
   state,
   attempts,
-  result: said === undefined ? undefined : `${id} ${said}`,
-  why: said === undefined ? undefined : `so ${said}`
+  ...(state !== "unknown" && { name: "a" }),
+  ...(said !== undefined && { result: `${id} ${said}`, why: `so ${said}` })
 })
 
 /** A part of the suite. */

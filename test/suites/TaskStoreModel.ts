@@ -6,7 +6,7 @@ import { assert } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import type { Input, TaskState } from "../../src/task/TaskState.ts"
 import { awaiting, isEnded, move, offered, whyExpired } from "../../src/task/TaskState.ts"
-import type { Advance, Claim, End, Json, Offer, Settlement } from "../../src/task/TaskStore.ts"
+import type { Advance, Claim, Count, End, Json, Offer, Settlement } from "../../src/task/TaskStore.ts"
 import { TaskStore } from "../../src/task/TaskStore.ts"
 import { Dice } from "../chaos/Dice.ts"
 
@@ -39,7 +39,6 @@ const queues = ["p", "q"] as const
 const schedules = ["s", "t"] as const
 
 /** What is said of a task that is not there. */
-const unsaid = { name: undefined, result: undefined, why: undefined }
 
 class Model {
   readonly tasks = new Map<string, Known>()
@@ -88,11 +87,11 @@ class Model {
 
   private endOf(id: string): End | undefined {
     const known = this.tasks.get(id)
-    if (known === undefined) return { id, state: "unknown", attempts: 0, ...unsaid }
+    if (known === undefined) return { id, state: "unknown", attempts: 0 }
     const { offer, result, state, why } = known
-    return isEnded(state)
-      ? { id, name: offer.name, state: state._tag, attempts: state.attempt, result, why }
-      : undefined
+    if (!isEnded(state)) return undefined
+    const end = { id, name: offer.name, state: state._tag, attempts: state.attempt }
+    return { ...end, ...(result !== undefined && { result }), ...(why !== undefined && { why }) }
   }
 
   advance({ from, offers, overlap, schedule, to }: Advance, now: number): number | undefined {
@@ -122,6 +121,15 @@ class Model {
     return [...this.tasks.values()].find(
       ({ offer, state }) => offer.name === name && offer.uniqueKey === key && !isEnded(state)
     )
+  }
+
+  get counts(): ReadonlyArray<Count> {
+    return [...this.tasks.values()].map(({ offer: { name, queue }, state }) => ({
+      queue,
+      name,
+      state: state._tag,
+      count: 1
+    }))
   }
 
   rank({ offer, state }: Known): number {
@@ -317,6 +325,7 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
     else if (command === "renew") yield* renewSome()
     else if (command === "sweep") yield* sweep()
     else yield* cancelSome(command)
+    assert.deepStrictEqual(countsOf(yield* store.counts({})), countsOf(model.counts), told)
     const ids = [...model.tasks.keys()]
     const stored = yield* store.get(ids)
     assert.deepStrictEqual(
@@ -326,6 +335,16 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
     )
   }
 })
+
+/** In one order, those of a kind together. */
+const countsOf = (counts: ReadonlyArray<Count>): ReadonlyArray<string> => {
+  const sums = new Map<string, number>()
+  for (const { count, name, queue, state } of counts) {
+    const kind = `${queue} ${name} ${state}`
+    sums.set(kind, (sums.get(kind) ?? 0) + count)
+  }
+  return [...sums].map(([kind, count]) => `${kind} ${count}`).toSorted()
+}
 
 /** For `Dice.pick`, which never has nothing to choose from. */
 const asPair = (claims: ReadonlyArray<Claim>): readonly [Claim, ...ReadonlyArray<Claim>] => {

@@ -6,16 +6,17 @@
  * @internal
  */
 import type * as ReportDocument from "../../query/ReportDocument.ts"
-import { duration } from "../Amounts.ts"
+import { duration, queryCount } from "../Amounts.ts"
 import { style } from "./Assets.ts"
 import { pageDataOf } from "./Packing.ts"
 import { ticksOf, xOf } from "./page/Axis.ts"
 import { draw, inks } from "./page/Drawing.ts"
 import { hatches, hatchSize } from "./page/Hatching.ts"
 import { lanesOf } from "./page/Lanes.ts"
+import { cut, widthOf } from "./page/Lettering.ts"
 import type { Run } from "./page/Model.ts"
 import { runsOf } from "./page/Model.ts"
-import { verdictOf } from "./page/Words.ts"
+import { verdictOf, wrongOf } from "./page/Words.ts"
 
 const width = 960
 const margin = 14
@@ -23,6 +24,10 @@ const gutter = 76
 const head = 26
 const axis = 24
 const gap = 16
+/** Less than half, as beside it stand facts, and the label of a lower bound that is in the other half. */
+const widestTitle = 230
+/** Of bold letters to others. */
+const boldness = 1.15
 
 /** XML has no place for some characters, escaped or not (XML 1.0, 2.2). */
 const impossible = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu
@@ -49,8 +54,19 @@ const patterns = Object.entries(hatches)
   )
   .join("")
 
-const titleOf = ({ items, name }: Run): string =>
-  name ?? `${items.length.toLocaleString("en")} ${items.length === 1 ? "query" : "queries"}`
+const titleOf = ({ items, name }: Run): string => cut(name ?? queryCount(items.length), widestTitle / boldness)
+
+/** How long it took, and what went wrong with it. */
+const factsOf = ({ items, makespanMillis, unreachable }: Run): string =>
+  [
+    duration(makespanMillis),
+    wrongOf(
+      unreachable,
+      items.map(({ outcome }) => outcome)
+    )
+  ]
+    .filter((fact) => fact !== undefined)
+    .join(", ")
 
 /** One run: what it is called, its lanes, and its lower bound. */
 const panelOf = (run: Run, end: number): { readonly height: number; readonly text: string } => {
@@ -61,8 +77,10 @@ const panelOf = (run: Run, end: number): { readonly height: number; readonly tex
   const drawn = draw(lanes, view)
   const bound = xOf(view, run.lowerBoundMillis)
   const isLate = bound > view.width / 2
+  const [title, facts] = [titleOf(run), factsOf(run)]
+  const behindTitle = widthOf(title) * boldness + widthOf(facts) + 2 * 8 - gutter
   const parts = [
-    `<text class="flag" x="0" y="${head / 2}">${escaped(titleOf(run))}<tspan class="dim" dx="8">${duration(run.makespanMillis)}</tspan></text>`,
+    `<text class="flag" x="0" y="${head / 2}">${escaped(title)}<tspan class="dim" dx="8">${facts}</tspan></text>`,
     ...lanes.map(
       (lane) =>
         `<rect class="ground" x="${gutter}" y="${head + lane.top}" width="${view.width}" height="${lane.height - 1}"/>` +
@@ -79,7 +97,7 @@ const panelOf = (run: Run, end: number): { readonly height: number; readonly tex
     verdictOf(run) === undefined
       ? ""
       : `<path class="bound" d="M${Math.round(bound)}.5 -6V${height}"/>` +
-        `<text class="dim" x="${Math.round(bound) + (isLate ? -5 : 6)}" y="-9" text-anchor="${isLate ? "end" : "start"}">lower bound ${duration(run.lowerBoundMillis)}</text>`,
+        `<text class="dim" x="${Math.round(isLate ? bound - 5 : Math.max(bound + 6, behindTitle))}" y="-9" text-anchor="${isLate ? "end" : "start"}">lower bound ${duration(run.lowerBoundMillis)}</text>`,
     "</g>"
   ]
   return { height: head + height, text: parts.join("\n") }

@@ -89,7 +89,7 @@ layer(Pg.layer("Resume"), { excludeTestServices: true })("a run with --resume", 
         assert.strictEqual(anew.code, 0)
         assert.strictEqual(tagsOf(out).at(-1), "over")
         const over = yield* run("-- name: read\nselect 3 as three", [...args, "--resume"])
-        assert.match(over.stderr, /^There is no unfinished run in .*: starting anew$/m)
+        assert.match(over.stderr, /^There is no unfinished run of these queries in .*: starting anew$/m)
         assert.strictEqual(readFileSync(join(out, "read.csv"), "utf8"), "three\n3\n")
       }).pipe(Effect.scoped)
     )

@@ -185,7 +185,7 @@ describe.skipIf(Browser.program === undefined)("the page of a report", () => {
           return JSON.stringify(await ticksOf(page)) === JSON.stringify(whole)
         }
         await chart(page).focus()
-        await press(page, "End", "+", "+", "+")
+        await press(page, "End", "+", "+", "+", "+")
         assert.isFalse(await isWhole())
         assert.isAbove(await page.locator(".texts text").count(), 0)
         await press(page, "0")
@@ -321,6 +321,77 @@ describe.skipIf(Browser.program === undefined)("the page of a report", () => {
           assert.strictEqual(await page.locator("text.lane", { hasText: /^worker/ }).count(), 5)
           assert.include((await page.locator(".failures").textContent()) ?? "", "no route to host")
         }
+      )
+    )
+
+    it.effect("says of many runs which ones something went wrong with", () => {
+      const targets = Array.from({ length: 12 }, (_, index) => ({ ...six(2), name: `shop ${index}` }))
+      const [berlin, paris, ...others] = targets
+      const failing = { ...mixed(60), name: "failing" }
+      return visit(
+        documentOf(
+          { ...six(2), ...berlin },
+          { ...six(2), ...paris, unreachable: "no route to host" },
+          failing,
+          ...others
+        ),
+        async (page) => {
+          const names = await page.getByLabel("Run", { exact: true }).locator("option").allTextContents()
+          assert.deepStrictEqual(names.slice(0, 4), ["shop 0", "shop 1: unreachable", "failing: 2 failed", "shop 2"])
+        }
+      )
+    })
+
+    it.effect("goes back to where the details of a query were opened", () =>
+      visit(sixty, async (page) => {
+        const focused = () => page.evaluate<string>("document.activeElement.getAttribute('role')")
+        await page.locator("[role=grid]").focus()
+        await press(page, "Home", "ArrowDown", "Enter")
+        await details(page).waitFor()
+        await details(page).getByRole("button", { name: "Close the details" }).focus()
+        await press(page, "Enter")
+        await details(page).waitFor({ state: "hidden" })
+        assert.strictEqual(await focused(), "grid")
+        await press(page, "Enter")
+        await details(page).getByRole("button", { name: "Close the details" }).focus()
+        await press(page, "Escape")
+        assert.strictEqual(await focused(), "grid")
+        await chart(page).focus()
+        await press(page, "Enter")
+        await details(page).getByRole("button", { name: "Close the details" }).focus()
+        await press(page, "Escape")
+        assert.strictEqual(await focused(), "application")
+      })
+    )
+
+    it.effect.each([1400, 600])("has room for what is long, on %d pixels", (width) =>
+      visit(
+        documentOf(
+          runOf(
+            Array.from({ length: 4 }, (_, id) => ({
+              name: `${"folder".repeat(30)}/q${id}`,
+              millis: 3_599_000 + id * 42 * 3_600_000,
+              error: "long ".repeat(200) + "x".repeat(2000)
+            })),
+            { concurrency: 2 }
+          )
+        ),
+        async (page) => {
+          await drawn(page)
+          for (const failure of await page.locator(".failures summary").all()) {
+            assert.isBelow((await failure.boundingBox())?.height ?? Infinity, 80)
+            const [triangle, headline] = [await failure.boundingBox(), await failure.locator(".headline").boundingBox()]
+            assert.isBelow((headline?.y ?? Infinity) - (triangle?.y ?? 0), 4)
+          }
+          const cut = await page.evaluate<ReadonlyArray<string>>(
+            "[...document.querySelectorAll('td.ran, td.start, td.waited')].filter((cell) => cell.scrollWidth > cell.clientWidth).map((cell) => cell.textContent)"
+          )
+          assert.deepStrictEqual(cut, [])
+          assert.include(await page.locator("td.ran").allTextContents(), "59 min 59 s")
+          await page.locator(".failures summary").first().click()
+          assert.include((await page.locator(".failure").first().textContent()) ?? "", "x".repeat(2000))
+        },
+        { width }
       )
     )
 

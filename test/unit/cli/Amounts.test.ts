@@ -13,12 +13,23 @@ describe("a duration", () => {
     [119_900, "119.9 s"],
     [120_000, "2 min 0 s"],
     [725_000, "12 min 5 s"],
-    [7_265_000, "121 min 5 s"]
+    [3_599_400, "59 min 59 s"],
+    [7_265_000, "2 h 1 min"],
+    [172_740_000, "47 h 59 min"],
+    [1_285_200_000, "14 d 21 h"]
   ])("of %f milliseconds is %s", (millis, text) => {
     assert.strictEqual(duration(millis), text)
   })
 
   it("has no more digits at the end of a unit than in it", () => {
-    assert.deepStrictEqual([9.96, 999.7, 9_996, 119_960].map(duration), ["10 ms", "1.00 s", "10.0 s", "2 min 0 s"])
+    assert.deepStrictEqual([9.96, 999.7, 9_996, 119_960, 3_599_600, 172_771_000, 172_799_000].map(duration), [
+      "10 ms",
+      "1.00 s",
+      "10.0 s",
+      "2 min 0 s",
+      "1 h 0 min",
+      "2 d 0 h",
+      "2 d 0 h"
+    ])
   })
 })

@@ -1,11 +1,11 @@
 import { Effect, Exit, Latch } from "effect"
 import { afterEach, assert, describe, it, vi } from "vitest"
-import { runMain } from "../../../src/cli/Signals.ts"
+import { drained, runMain } from "../../../src/cli/Signals.ts"
 
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
 
 /** A command that runs until it is interrupted, and then until its server has stopped. */
-const begin = () => {
+const begin = (body: Effect.Effect<void> = Effect.never) => {
   const said: Array<string> = []
   const now = vi.spyOn(performance, "now").mockReturnValue(0)
   let isEnded = false
@@ -19,7 +19,7 @@ const begin = () => {
   const before = new Map(signals.map((signal) => [signal, new Set(process.listeners(signal))]))
   const stopped = Latch.makeUnsafe()
   runMain(() => void said.push("said what is left"))(
-    Effect.onInterrupt(Effect.never, () =>
+    Effect.onInterrupt(body, () =>
       Effect.andThen(
         Effect.sync(() => said.push("interrupted")),
         stopped.await
@@ -89,5 +89,18 @@ describe("a signal", () => {
     const read: unknown = unread.mock.lastCall?.[1]
     if (typeof read === "function") read()
     await vi.waitUntil(() => said.length === 4)
+  })
+
+  it("leaves by the first where the command waits for its output to be read, with nothing else left to do", async () => {
+    const unread = vi.spyOn(process.stdout, "write").mockReturnValue(false)
+    const { gone, receive, said, stop } = begin(drained)
+    await vi.waitUntil(() => unread.mock.calls.length > 0)
+    receive("SIGTERM", 1_000)
+    stop()
+    await gone
+    assert.deepStrictEqual(said, ["interrupted", "ended, interrupted", "gone with 130"])
+    assert.strictEqual(unread.mock.calls.length, 1)
+    const read: unknown = unread.mock.lastCall?.[1]
+    if (typeof read === "function") read()
   })
 })

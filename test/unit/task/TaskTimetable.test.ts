@@ -26,6 +26,11 @@ const next = (
 const spring = "2026-03-29T00:00Z"
 const autumn = "2026-10-25T00:00Z"
 
+const refused = (expected: string, make: () => unknown) =>
+  it(`refuses ${expected}`, () => {
+    assert.throws(make, RangeError, expected)
+  })
+
 describe("the calendar of a schedule", () => {
   it("has a time that does not exist on a day as much later as clocks go forward", () => {
     assert.deepStrictEqual(next("30 2 * * *", "2026-03-28T00:00Z", 3), [
@@ -100,10 +105,6 @@ describe("the calendar of a schedule", () => {
     assert.deepStrictEqual(next("0 12 * * *", spring, 1, { timeZone: "+02:00" }), ["2026-03-29T10:00"])
   })
 
-  const refused = (expected: string, make: () => unknown) =>
-    it(`refuses ${expected}`, () => {
-      assert.throws(make, RangeError, expected)
-    })
   refused(
     'Expected `cron` of schedule "s" to be minute, hour, day of the month, month and day of the week, such as "30 2 * * *", got "daily"',
     () => cron("s", "daily", {})
@@ -257,18 +258,18 @@ describe("what is due of a schedule", () => {
   })
 })
 
-describe("the jitter of a schedule", () => {
-  const jitters = (name: string, table = every(name, 10_000), count = 1000, jitter = 9999) => {
-    const timetable = withJitter(table, jitter)
-    const by: Array<number> = []
-    for (let moment = at("2026-03-28T00:00Z"); by.length < count;) {
-      const wake = wakeAt(timetable, moment)
-      moment = timetable.next(moment)
-      by.push(wake - moment)
-    }
-    return by
+const jitters = (name: string, table = every(name, 10_000), count = 1000, jitter = 9999) => {
+  const timetable = withJitter(table, jitter)
+  const by: Array<number> = []
+  for (let moment = at("2026-03-28T00:00Z"); by.length < count;) {
+    const wake = wakeAt(timetable, moment)
+    moment = timetable.next(moment)
+    by.push(wake - moment)
   }
+  return by
+}
 
+describe("the jitter of a schedule", () => {
   it("is bounded and spread over all of its range, a tenth in each tenth", () => {
     const by = jitters("s")
     assert.isTrue(by.every((millis) => millis >= 0 && millis <= 9999))

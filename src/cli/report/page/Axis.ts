@@ -4,6 +4,8 @@
  * @internal
  */
 
+import { widthOf } from "./Lettering.ts"
+
 /**
  * The part of a run's time that is shown, and on how many pixels.
  *
@@ -23,15 +25,20 @@ export const millisAt = ({ from, to, width }: View, x: number): number => from +
 
 /** Room for one label, in pixels. */
 const labelWidth = 76
+/** Of long ones. The last stands before its tick, and half of another one between the two. */
+const roomFor = (text: string): number => Math.max(labelWidth, 1.5 * widthOf(text) + 6)
 
 const two = (part: number): string => String(part).padStart(2, "0")
 
-/** As on a clock: 1:05, 1:02:05. */
+/** As on a clock: 1:05, 1:02:05; 2 d, 2 d 1:02:05. */
 const clock = (millis: number): string => {
   const seconds = Math.floor(millis / 1000)
   const minutes = Math.floor(seconds / 60)
   const hours = Math.floor(minutes / 60)
-  return hours > 0 ? `${hours}:${two(minutes % 60)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`
+  const days = Math.floor(hours / 24)
+  if (days > 0 && seconds % 86_400 === 0) return `${days} d`
+  const ofDay = hours > 0 ? `${hours % 24}:${two(minutes % 60)}` : String(minutes)
+  return `${days > 0 ? `${days} d ` : ""}${ofDay}:${two(seconds % 60)}`
 }
 
 /** How many digits it takes to tell multiples of a number apart. */
@@ -60,7 +67,7 @@ interface Tick {
  */
 export const ticksOf = (view: View, steps: ReadonlyArray<number>): ReadonlyArray<Tick> => {
   const perPixel = (view.to - view.from) / view.width
-  const step = steps.find((one) => one >= perPixel * labelWidth)
+  const step = steps.find((one) => one >= perPixel * labelWidth && one >= perPixel * roomFor(tickText(view.to, one)))
   if (step === undefined) return []
   const ticks: Array<Tick> = []
   // Counted, and not added up: a sum of many steps is off by a pixel in the end.

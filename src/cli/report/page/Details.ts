@@ -135,7 +135,14 @@ const noticesOf = (notices: ReadonlyArray<string>, more: number): HTMLElement =>
 export const details = (state: State): HTMLElement => {
   const title = html("h2", { id: "details-title" })
   const content = html("div", {})
-  const close = button("×", () => state.pin(undefined), { class: "close", "aria-label": "Close the details" })
+  /** What had the focus when they were opened, and has it again when they are closed. */
+  let opener: Element | null = null
+  const leave = (): void => {
+    state.pin(undefined)
+    const back = opener?.isConnected === true ? opener : document.querySelector(".chart")
+    if (back instanceof HTMLElement) back.focus()
+  }
+  const close = button("×", leave, { class: "close", "aria-label": "Close the details" })
   const element = html(
     "aside",
     { class: "details", "aria-labelledby": "details-title", hidden: true },
@@ -143,13 +150,12 @@ export const details = (state: State): HTMLElement => {
     content
   )
   element.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return
-    state.pin(undefined)
-    document.querySelector<HTMLElement>(".chart")?.focus()
+    if (event.key === "Escape") leave()
   })
   state.on((change) => {
     if (change !== "pinned") return
     const item = state.pinned
+    if (element.hidden) opener = document.activeElement === document.body ? null : document.activeElement
     element.hidden = item === undefined
     document.body.classList.toggle("with-details", item !== undefined)
     if (item === undefined) return

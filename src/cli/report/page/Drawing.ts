@@ -11,6 +11,7 @@ import type { View } from "./Axis.ts"
 import { xOf } from "./Axis.ts"
 import type { Bar, Fill, Lane } from "./Lanes.ts"
 import { firstAfter } from "./Lanes.ts"
+import { cut, widthOf } from "./Lettering.ts"
 
 /**
  * How a part of the picture is filled in: `dense` stands for several bars.
@@ -61,17 +62,15 @@ const narrow = 2
 /** What is of no interest by itself, and what has to be seen. */
 const leastWidth = (fill: Fill): number => (fill === "failed" || fill === "retried" || fill === "cancelled" ? 2 : 1)
 
-/** Of the page's font at its size for labels, on average. */
-const characterWidth = 6.1
-const fewestCharacters = 3
 const lowestForText = 12
 
 /** A name, or what stands for it where there is too little room, or as much of that as there is room for. */
 const fitting = (name: string, short: string, width: number): string => {
-  const room = Math.floor(width / characterWidth)
-  if (name.length <= room) return name
-  if (short.length <= room) return short
-  return room < fewestCharacters ? "" : `${short.slice(0, room - 1).toWellFormed()}…`
+  if (widthOf(name) <= width) return name
+  if (widthOf(short) <= width) return short
+  const shown = cut(short, width)
+  // An ellipsis alone tells nothing.
+  return shown.replaceAll("…", "") === "" ? "" : shown
 }
 
 /**

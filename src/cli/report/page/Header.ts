@@ -89,8 +89,12 @@ export const failures = (state: State, showAll: () => void): HTMLElement | undef
       html(
         "summary",
         {},
-        named(item.name, { class: "name" }),
-        html("span", { class: "why" }, error === undefined ? "" : ` ${failureLine(error)}`)
+        html(
+          "span",
+          { class: "headline" },
+          named(item.name, { class: "name" }),
+          html("span", { class: "why" }, error === undefined ? "" : ` ${failureLine(error)}`)
+        )
       ),
       error === undefined ? undefined : failureOf(error),
       button("All of this query", () => state.pin(item), { class: "link" })

@@ -12,10 +12,11 @@ import { lanesOf } from "./Lanes.ts"
 import { legend } from "./Legend.ts"
 import { runsOf } from "./Model.ts"
 import type { PageData } from "./PageData.ts"
+import { outcomes } from "./PageData.ts"
 import { patterns } from "./Patterns.ts"
 import { State } from "./State.ts"
 import { table } from "./Table.ts"
-import { count } from "./Words.ts"
+import { count, wrongOf } from "./Words.ts"
 
 // What this page was made with: the one place where its type is said and not checked.
 const data = JSON.parse(document.querySelector("#data")?.textContent ?? "{}") as PageData
@@ -29,17 +30,24 @@ const choiceOf = (
   show: (index: number) => void
 ): { readonly element: HTMLElement | undefined; readonly mark: (index: number) => void } => {
   if (data.runs.length < 2) return { element: undefined, mark: () => {} }
-  const nameOf = (index: number): string => data.runs[index]?.name ?? `run ${index + 1}`
+  // Of many, those with which something went wrong are to be found.
+  const names = data.runs.map(({ name, queries, unreachable }, index) => {
+    const wrong = wrongOf(
+      unreachable,
+      queries.map(([, outcome]) => outcomes[outcome])
+    )
+    return (name ?? `run ${index + 1}`) + (wrong === undefined ? "" : `: ${wrong}`)
+  })
   if (data.runs.length > mostTabs) {
     const select = html(
       "select",
       { "aria-label": "Run" },
-      ...data.runs.map((_, index) => html("option", { value: index }, nameOf(index)))
+      ...names.map((name, index) => html("option", { value: index }, name))
     )
     select.addEventListener("change", () => show(Number(select.value)))
     return { element: html("nav", { class: "runs" }, select), mark: () => {} }
   }
-  const tabs = data.runs.map((_, index) => button(nameOf(index), () => show(index)))
+  const tabs = names.map((name, index) => button(name, () => show(index)))
   return {
     element: html("nav", { class: "runs", "aria-label": "Runs" }, ...tabs),
     mark: (index) => {

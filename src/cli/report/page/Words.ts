@@ -6,7 +6,7 @@
 import { duration, plural } from "../../Amounts.ts"
 import type { Fill } from "./Lanes.ts"
 import type { Item, Run, Span } from "./Model.ts"
-import type { PageFailure } from "./PageData.ts"
+import type { OutcomeName, PageFailure } from "./PageData.ts"
 
 /** @internal */
 export const count = (number: number): string => number.toLocaleString("en")
@@ -48,6 +48,20 @@ export const failureLine = ({ message, sqlState }: PageFailure): string =>
  */
 export const partsText = ({ name, parts }: Item): string =>
   plural(parts.filter((part) => part.name !== `${name} [plan]`).length, "part")
+
+/**
+ * What went wrong with a run, in two words.
+ *
+ * @internal
+ */
+export const wrongOf = (
+  unreachable: string | undefined,
+  outcomes: ReadonlyArray<OutcomeName | undefined>
+): string | undefined => {
+  if (unreachable !== undefined) return "unreachable"
+  const failed = outcomes.filter((outcome) => outcome === "failed").length
+  return failed === 0 ? undefined : `${count(failed)} failed`
+}
 
 /** @internal */
 export const outcomeText = ({ extra, outcome }: Item): string =>

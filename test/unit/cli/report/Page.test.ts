@@ -9,7 +9,7 @@ import { hatches } from "../../../../src/cli/report/page/Hatching.ts"
 import type { PageData } from "../../../../src/cli/report/page/PageData.ts"
 import { picture } from "../../../../src/cli/report/Picture.ts"
 import { hostileDocument, hostileTexts } from "../../../support/HostileTexts.ts"
-import { documentOf, many, mixed, six } from "../../../support/ReportSamples.ts"
+import { documentOf, many, mixed, runOf, six } from "../../../support/ReportSamples.ts"
 
 const elementsOf = (html: string, name: string): ReadonlyArray<string> =>
   Array.from(html.matchAll(new RegExp(`<${name}[^>]*>([^]*?)</${name}>`, "gi")), ([, content = ""]) => content)
@@ -192,6 +192,26 @@ describe("the picture", () => {
       assert.include(svg, name)
     assert.lengthOf(svg.match(/class="bound"/g) ?? [], 2)
     assert.lengthOf(svg.match(/class="line"/g) ?? [], 1)
+  })
+
+  it("says of each run what went wrong with it, and keeps its title and the lower bound apart", () => {
+    const failing = runOf(
+      Array.from({ length: 3 }, (_, id) => ({ name: `q${id}`, millis: 4000, ...(id > 0 ? { error: "no" } : {}) })),
+      { concurrency: 1 }
+    )
+    const gone = { ...runOf([], { concurrency: 1 }), name: "gone", unreachable: "no route to <host>" }
+    const svg = picture(documentOf({ ...six(), name: `<${"w".repeat(200)}>` }, failing, gone))
+    check(svg)
+    const titles = Array.from(svg.matchAll(/class="flag"[^>]*>([^<]*)<tspan[^>]*>([^<]*)</g), ([, ...parts]) => parts)
+    assert.deepStrictEqual(titles.slice(1), [
+      ["3 queries", "12.0 s, 2 failed"],
+      ["gone", "0.0 ms, unreachable"]
+    ])
+    assert.match(titles[0]?.[0] ?? "", /^&lt;w{10,30}…$/)
+    const [early = 0, late = 0] = Array.from(svg.matchAll(/x="(\d+)" y="-9"/g), ([, x]) => Number(x))
+    // Where the title of the first ends, from where its lanes begin.
+    assert.isAbove(early, 150)
+    assert.isAbove(late, 800)
   })
 
   it("is small for very many queries", () => {
