@@ -8,6 +8,7 @@ import { describeMachine } from "./Machine.ts"
 import { Python } from "./peers/python.ts"
 import { save, writeReadme } from "./Results.ts"
 import type { Effort, Suite } from "./Suite.ts"
+import { background } from "./suites/background.ts"
 import { cancel } from "./suites/cancel.ts"
 import { eventLoop } from "./suites/eventLoop.ts"
 import { exports } from "./suites/export.ts"
@@ -33,6 +34,7 @@ const suites: ReadonlyArray<Suite> = [
   targets,
   exports,
   telemetry
+  background
 ]
 
 class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { message: Schema.String }) {
