@@ -65,8 +65,10 @@ it.effect("Parquet has no bounds of documents, which would be as long as these",
 )
 
 it("a decimal of another scale than its type's is none", () => {
-  const read = (text: string) => PgText.decimal(Buffer.from(text), 0, text.length, 2)
-  assert.deepStrictEqual(["1.50", "-0.01", "1.5", "1", "1.500"].map(read), [150, -1, undefined, undefined, undefined])
+  assert.deepStrictEqual(
+    ["1.50", "-0.01", "1.5", "1", "1.500"].map((text) => PgText.decimal(Buffer.from(text), 0, text.length, 2)),
+    [150, -1, undefined, undefined, undefined]
+  )
 })
 
 it("the bytes of a long bytea are those of its digits, wherever these are cut", () => {

@@ -159,21 +159,15 @@ describe("a file", () => {
 /** The file system, with a note of what is done to files, and one operation of them that waits to be let on. */
 const noted = (waiting?: "rename" | "writeAll") => {
   const done: Array<string> = []
-  let go = (): void => {}
-  const arrived = new Promise<void>((arrive) => {
-    go = () => arrive()
-  })
-  let release = (): void => {}
-  const released = new Promise<void>((resolve) => {
-    release = () => resolve()
-  })
+  const arrived = Promise.withResolvers<void>()
+  const released = Promise.withResolvers<void>()
   const note = <A, E, R>(name: string, effect: Effect.Effect<A, E, R>) =>
     Effect.tap(
       name === waiting
         ? Effect.andThen(
             Effect.promise(() => {
-              go()
-              return released
+              arrived.resolve()
+              return released.promise
             }),
             effect
           )
@@ -198,7 +192,7 @@ const noted = (waiting?: "rename" | "writeAll") => {
     ),
     files
   )
-  return { done, arrived: Effect.promise(() => arrived), release: () => release(), layer }
+  return { done, arrived: Effect.promise(() => arrived.promise), release: () => released.resolve(), layer }
 }
 
 describe("a file, in which order", () => {
