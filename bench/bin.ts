@@ -33,7 +33,7 @@ const suites: ReadonlyArray<Suite> = [
   partition,
   targets,
   exports,
-  telemetry
+  telemetry,
   background
 ]
 
