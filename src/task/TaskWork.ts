@@ -106,7 +106,11 @@ export const toLayer = <P, A, E, S extends Session, G, R>(
   const registered = Effect.gen(function* () {
     const { register } = yield* TaskRunner
     const context = yield* Effect.context<R | QueryPool>()
-    const attempt = (attempt: Attempt) => Effect.provideContext(attempted(task, attempt, once), context)
+    const attempt = (attempt: Attempt) => {
+      // Whatever it logs says of which task; and whoever blocks the event loop is known by it.
+      const named = Effect.annotateLogs(attempted(task, attempt, once), { task: name, taskId: attempt.task.id })
+      return Effect.provideContext(named, context)
+    }
     yield* register({ name, queue, timeoutMillis, attempt })
     return Context.empty()
   })

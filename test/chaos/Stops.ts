@@ -207,7 +207,7 @@ const round = Effect.fnUntraced(function* ({ server, url }: Stage, seed: number,
   } satisfies RoundResult
 })
 
-export interface StopsResult {
+interface StopsResult {
   readonly rounds: number
   readonly accepted: number
   readonly done: number
