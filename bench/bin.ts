@@ -8,6 +8,7 @@ import { describeMachine } from "./Machine.ts"
 import { Python } from "./peers/python.ts"
 import { save, writeReadme } from "./Results.ts"
 import type { Effort, Suite } from "./Suite.ts"
+import { background } from "./suites/background.ts"
 import { cancel } from "./suites/cancel.ts"
 import { eventLoop } from "./suites/eventLoop.ts"
 import { exports } from "./suites/export.ts"
@@ -18,9 +19,23 @@ import { partition } from "./suites/partition.ts"
 import { six } from "./suites/six.ts"
 import { targets } from "./suites/targets.ts"
 import { skew } from "./suites/skew.ts"
+import { telemetry } from "./suites/telemetry.ts"
 import { terminalTable } from "./Table.ts"
 
-const suites: ReadonlyArray<Suite> = [lookups, million, rows, six, eventLoop, cancel, skew, partition, targets, exports]
+const suites: ReadonlyArray<Suite> = [
+  lookups,
+  million,
+  rows,
+  six,
+  eventLoop,
+  cancel,
+  skew,
+  partition,
+  targets,
+  exports,
+  telemetry,
+  background
+]
 
 class UsageError extends Schema.TaggedError<UsageError>()("UsageError", { message: Schema.String }) {
   override readonly [Runtime.errorExitCode] = 2

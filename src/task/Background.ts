@@ -18,6 +18,8 @@ export type { Computation, ComputationOptions } from "./BackgroundComputation.ts
 export { idle } from "./BackgroundIdle.ts"
 export type { IdleOptions } from "./BackgroundIdle.ts"
 export { EventLoop } from "./BackgroundLoop.ts"
+export { monitor } from "./BackgroundMonitor.ts"
+export type { MonitorOptions } from "./BackgroundMonitor.ts"
 export { handle, serve } from "./BackgroundServe.ts"
 export type { Handler } from "./BackgroundServe.ts"
 export { layerWorkers, offload, Workers } from "./BackgroundWorkers.ts"

@@ -44,7 +44,7 @@ export const EventLoop: Context.Reference<EventLoop> = Context.Reference("queryp
  * How long computations keep the loop in a turn, all of them together.
  *
  * A turn costs 3 µs. A request beside computations waits for a slice in each of its own turns: one of four turns took
- * 4.6 ms with slices of 1 ms, 8.7 ms with 2 and 20.7 ms with 5, which were 3 % faster for the computations.
+ * 4.6 ms with slices of 1 ms, 8.7 ms with 2 and 20.7 ms with 5, which were 4 % faster for the computations.
  *
  * @internal
  */

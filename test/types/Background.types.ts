@@ -68,6 +68,8 @@ const handler = Background.handle(measured, ({ at, name }) => {
   return name === "" ? Effect.fail(new Torn()) : Effect.as(print, 1n)
 })
 expect<Equals<typeof handler, Background.Handler<Printer>>>()
+// What is refused here by the compiler is what the checker of effects looks for, too.
+// @effect-diagnostics missingEffectError:off
 // @ts-expect-error -- an error that the computation does not declare has nobody to go to
 accept(Background.handle(silent, () => Effect.fail(new Torn())))
 // @ts-expect-error -- a result of another type

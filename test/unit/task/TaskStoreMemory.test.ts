@@ -1,7 +1,51 @@
-import { describe } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Effect, Exit, Layer } from "effect"
+import { TaskStore } from "../../../src/task/TaskStore.ts"
 import { layerMemory } from "../../../src/task/TaskStoreMemory.ts"
 import { suite } from "../../suites/TaskStore.ts"
+import { agreeAlways } from "../../suites/TaskStoreModel.ts"
 
 describe("the store in memory", () => {
-  suite(layerMemory, { sequences: 2000 })
+  suite(layerMemory, { sequences: 10_000 })
+})
+
+type Store = TaskStore["Service"]
+
+/** A store with a mistake. */
+const wrong = (mistake: (store: Store) => Partial<Store>) => (options: { readonly aging: number }) =>
+  Layer.effect(
+    TaskStore,
+    Effect.map(TaskStore, (store) => ({ ...store, ...mistake(store) }))
+  ).pipe(Layer.provide(layerMemory(options)))
+
+describe("the sequences that stores are tried with", () => {
+  it.effect.each([
+    ["renews what was lost", (store: Store) => ({ renew: () => Effect.succeed([]), settle: store.settle })],
+    [
+      "gives no word of what is stale",
+      ({ settle }: Store) => ({ settle: (...said) => Effect.as(settle(...said), []) })
+    ],
+    ["takes whatever is due", ({ claim }: Store) => ({ claim: (request) => claim({ ...request, perKey: undefined }) })],
+    [
+      "forgets why",
+      ({ settle }: Store) => ({
+        settle: (settlements, now) =>
+          settle(
+            settlements.map((one) => ({ ...one, why: undefined })),
+            now
+          )
+      })
+    ]
+  ] satisfies ReadonlyArray<readonly [string, (store: Store) => Partial<Store>]>)(
+    "find a store that %s, and need few commands to show it",
+    ([, mistake]) =>
+      Effect.gen(function* () {
+        const exit = yield* Effect.exit(agreeAlways(wrong(mistake), 100))
+        const text = Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "nothing was found"
+        const steps = text.match(/^step \d+ at/gm) ?? []
+        assert.match(text, /With seed \d+ they do not agree/)
+        assert.isAtLeast(steps.length, 1)
+        assert.isAtMost(steps.length, 8, text)
+      })
+  )
 })
