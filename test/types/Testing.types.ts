@@ -1,3 +1,4 @@
+// @effect-diagnostics missingEffectError:off -- what is refused here is an effect, too
 import { Effect, Layer, Schema, Stream } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"

@@ -98,15 +98,17 @@ describe("an attempt without a session", () => {
   )
 })
 
+const answers = ({ sql }: TestQueryPool.Statement) => (sql === "fails" ? Faults.sqlState("40P01") : [{ n: 1 }])
+
+const tasks = (
+  handler: Layer.Layer<never, never, TaskRunner | QueryPool>,
+  options?: Parameters<typeof TestQueryPool.layer>[1]
+) => Layer.provideMerge(handler, Layer.merge(TestTasks.layerMemory(), TestQueryPool.layer(answers, options)))
+
 describe("an attempt on a session", () => {
   const payload = Schema.String
   const inTransaction = Task.make("work", { payload, session: "transaction", retry: twice("Deadlock") })
   const onConnection = Task.make("work", { payload, session: "connection", timeout: "1 second" })
-  const answers = ({ sql }: TestQueryPool.Statement) => (sql === "fails" ? Faults.sqlState("40P01") : [{ n: 1 }])
-  const tasks = (
-    handler: Layer.Layer<never, never, TaskRunner | QueryPool>,
-    options?: Parameters<typeof TestQueryPool.layer>[1]
-  ) => Layer.provideMerge(handler, Layer.merge(TestTasks.layerMemory(), TestQueryPool.layer(answers, options)))
 
   it.effect("commits what it did when it succeeds, and rolls it back however else it ends", () => {
     const handler = Task.toLayer(inTransaction, (how, { sql }) =>
