@@ -46,6 +46,21 @@ const offered = Effect.gen(function* () {
   return (yield* list({ limit: 1000 })).map(({ payload }) => payload)
 })
 
+/** A clock that goes as the test's does, and shows so much more. */
+const another = Effect.map(Clock.Clock, (clock) => {
+  let more = 0
+  const shifted: Clock.Clock = {
+    currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + more,
+    currentTimeMillis: Effect.sync(() => clock.currentTimeMillisUnsafe() + more),
+    currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe(),
+    currentTimeNanos: clock.currentTimeNanos,
+    monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
+    monotonicTimeNanos: clock.monotonicTimeNanos,
+    sleep: (duration) => clock.sleep(duration)
+  }
+  return { clock: shifted, lead: (millis: number) => void (more = millis) }
+})
+
 /** The layer, until it is closed, or to the end of the test. */
 const open = Effect.fnUntraced(function* (schedule: Layer.Layer<never, TaskError, TaskStore>, clock?: Clock.Clock) {
   const scope = yield* Scope.fork(yield* Effect.scope)
@@ -212,25 +227,15 @@ describe("a schedule", () => {
 
     it.effect(`makes up for ${made} of what was due while the machine slept`, () =>
       Effect.gen(function* () {
-        let asleep = 0
-        const clock = yield* Clock.Clock
-        const ofMachine: Clock.Clock = {
-          currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + asleep,
-          currentTimeMillis: Effect.sync(() => clock.currentTimeMillisUnsafe() + asleep),
-          currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe(),
-          currentTimeNanos: clock.currentTimeNanos,
-          monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
-          monotonicTimeNanos: clock.monotonicTimeNanos,
-          sleep: (duration) => clock.sleep(duration)
-        }
-        const { close } = yield* open(hourly, ofMachine)
+        const { clock, lead } = yield* another
+        const { close } = yield* open(hourly, clock)
         yield* timePasses(90_000)
-        asleep = 3 * 3_600_000 + 120_000
+        lead(3 * 3_600_000 + 120_000)
         yield* timePasses(29_999)
         assert.deepStrictEqual(yield* offered, [])
         yield* timePasses(1)
         assert.sameMembers([...(yield* offered)], [...expectedOf[missed]])
-        yield* timePasses(4 * 3_600_000 - asleep - (yield* Clock.currentTimeMillis))
+        yield* timePasses(3_600_000 - 120_000 - (yield* Clock.currentTimeMillis))
         assert.sameMembers([...(yield* offered)], [...expectedOf[missed], 4 * 3_600_000])
         yield* close
       }).pipe(Effect.provide(layerMemory()))
@@ -256,17 +261,37 @@ describe("a schedule", () => {
     })
   )
 
-  it.effect("makes up for a great many in parts, each with its place", () =>
-    Effect.gen(function* () {
+  it.effect("makes up for a great many in parts, each with its place, and says so once", () => {
+    const { lines, logger } = logged()
+    return Effect.gen(function* () {
       const schedule = TaskSchedule.every("often", tick, moment, { every: "1 second", missed: "all" })
       yield* (yield* open(schedule)).close
       yield* timePasses(500_000)
       const { close } = yield* open(schedule)
       for (let turn = 0; turn < 10; turn++) yield* timePasses(0)
       assert.lengthOf(yield* offered, 500)
+      assert.lengthOf(lines, 1)
       yield* close
-    }).pipe(Effect.provide(layerMemory()))
-  )
+    }).pipe(Effect.provide(Layer.merge(layerMemory(), logger)))
+  })
+
+  it.effect("says of nothing that it was missed which another process had in time", () => {
+    const { lines, logger } = logged()
+    return Effect.gen(function* () {
+      const schedule = TaskSchedule.every("hourly", tick, moment, { every: "1 hour", overlap: "queue" })
+      const { clock, lead } = yield* another
+      const { close: first } = yield* open(schedule)
+      const { close: second } = yield* open(schedule, clock)
+      lead(-3 * 3_600_000)
+      yield* timePasses(3 * 3_600_000 + 120_000)
+      lead(0)
+      yield* timePasses(3_600_000)
+      assert.lengthOf(yield* offered, 4)
+      assert.deepStrictEqual(lines, [])
+      yield* first
+      yield* second
+    }).pipe(Effect.provide(Layer.merge(layerMemory(), logger)))
+  })
 
   it.effect("offers each occurrence once where two processes have it", () => {
     const { layer, ran } = running()
