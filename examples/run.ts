@@ -1,32 +1,49 @@
 /**
  * Runs every example against a throw-away PostgreSQL, shows what it prints, and compares that with the file beside it.
  *
- *     npm run -s examples             all of them
- *     npm run -s examples -- 02       those whose name begins so
+ *     npm run -s examples                   all of them
+ *     npm run -s examples -- 02             those whose name begins so
+ *     npm run -s examples -- coming-from    those for who comes from Celery or gevent, and what they wrote in Python
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Redacted } from "effect"
-import { execFile } from "node:child_process"
-import { readdirSync, readFileSync } from "node:fs"
+import { execFile, spawnSync } from "node:child_process"
+import { existsSync, globSync, readFileSync } from "node:fs"
 import { promisify } from "node:util"
 import { EmbeddedPostgres } from "querypool/embedded"
 
 const folder = new URL("./", import.meta.url)
 const [prefix = ""] = process.argv.slice(2)
-const names = readdirSync(folder)
-  .filter((name) => /^\d\d-.*\.ts$/.test(name) && name.startsWith(prefix))
+const outOf = (name: string): URL => new URL(name.replace(/\.\w+$/, ".out"), folder)
+
+const names = globSync(["[0-9][0-9]-*.ts", "coming-from/*.{ts,py}"], { cwd: folder })
+  .map((name) => name.replaceAll("\\", "/"))
+  .filter((name) => name.startsWith(prefix) && existsSync(outOf(name)))
   .toSorted()
+
+const modules = "celery, gevent, psycogreen, psycopg2, sqlalchemy"
+const python = ["python3", "/usr/bin/python3"].find(
+  (command) => spawnSync(command, ["-c", `import ${modules}`]).status === 0
+)
+
+const commandOf = (name: string): readonly [command: string, args: ReadonlyArray<string>] | undefined => {
+  const { pathname } = new URL(name, folder)
+  if (name.endsWith(".py")) return python === undefined ? undefined : [python, [pathname]]
+  return [process.execPath, ["--conditions=@querypool/source", "--disable-warning=ExperimentalWarning", pathname]]
+}
 
 const runOne = (name: string, url: Redacted.Redacted) =>
   Effect.gen(function* () {
+    const command = commandOf(name)
+    if (command === undefined) return yield* Console.log(`${name} is skipped: no Python here has ${modules}\n`)
+    const [file, args] = command
     const { stdout } = yield* Effect.tryPromise(() =>
-      promisify(execFile)(
-        process.execPath,
-        ["--conditions=@querypool/source", "--disable-warning=ExperimentalWarning", new URL(name, folder).pathname],
-        { env: { ...process.env, DATABASE_URL: Redacted.value(url) } }
-      )
+      promisify(execFile)(file, args, {
+        // SQLAlchemy knows this scheme alone.
+        env: { ...process.env, DATABASE_URL: Redacted.value(url).replace(/^postgres:/, "postgresql:") }
+      })
     )
-    const expected = readFileSync(new URL(name.replace(/\.ts$/, ".out"), folder), "utf8")
+    const expected = readFileSync(outOf(name), "utf8")
     if (stdout !== expected) {
       return yield* Effect.die(new Error(`${name} printed\n${stdout}\nand not what is expected of it\n${expected}`))
     }
