@@ -18,7 +18,7 @@ export const Machine = Schema.Struct({
 })
 export type Machine = typeof Machine.Type
 
-const packages = ["effect", "@effect/sql-pg", "pg", "postgres", "p-map"]
+const packages = ["effect", "@effect/sql-pg", "pg", "postgres", "p-map", "p-queue", "fastq", "piscina"]
 
 const bytesPerGiB = 2 ** 30
 

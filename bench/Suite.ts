@@ -58,7 +58,11 @@ export interface Suite {
   /** Loads the suite's tables into its own, empty database and says what to measure there, until the scope closes. */
   readonly cases: (
     effort: Effort
-  ) => Effect.Effect<ReadonlyArray<Case>, BenchError | SqlError, SqlClient | FileSystem.FileSystem | Scope.Scope>
+  ) => Effect.Effect<
+    ReadonlyArray<Case>,
+    BenchError | SqlError,
+    SqlClient | FileSystem.FileSystem | Python | Scope.Scope
+  >
 }
 
 /** A bench that cannot go on; the message says which part and why. */

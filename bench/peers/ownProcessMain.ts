@@ -1,6 +1,7 @@
-/** `node ownProcessMain.ts lookups|rows|export way count`: goes the way once, and prints what it took as a line of JSON. */
+/** `node ownProcessMain.ts lookups|rows|export|tasks way count`: goes the way once, and prints what it took as a line of JSON. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Config, Console, Effect, Schema } from "effect"
+import { collectGarbage } from "../Harness.ts"
 import { elapsedSeconds } from "../Job.ts"
 import { BenchError, failAs } from "../Suite.ts"
 import type { Way } from "../Tally.ts"
@@ -8,6 +9,7 @@ import { exportWays } from "./exportWays.ts"
 import { lookupWays } from "./lookupWays.ts"
 import { SpentJson } from "./ownProcess.ts"
 import { rowWays } from "./rowWays.ts"
+import { taskWays } from "./taskWays.ts"
 
 const server = Config.all({
   host: Config.String("PGHOST"),
@@ -20,21 +22,29 @@ const server = Config.all({
 const ways: Readonly<Record<string, Readonly<Record<string, Way>>>> = {
   lookups: lookupWays,
   rows: rowWays,
-  export: exportWays
+  export: exportWays,
+  tasks: taskWays
 }
 
 const [kind = "", name = "", count = ""] = process.argv.slice(2)
+
+const kept = (): number => {
+  collectGarbage()
+  return process.memoryUsage().heapUsed
+}
 
 const main = Effect.gen(function* () {
   const way = ways[kind]?.[name]
   if (way === undefined) return yield* new BenchError({ message: `Unknown: ${kind} ${name}` })
   const { check, work } = yield* way(yield* server, Number(count))
+  const keptBefore = kept()
   const before = process.cpuUsage()
   const [seconds, found] = yield* elapsedSeconds(work)
   const { system, user } = process.cpuUsage(before)
   const peakBytes = process.resourceUsage().maxRSS * 1024
+  const keptBytes = kept() - keptBefore
   const { rows, sum } = check === undefined ? found : yield* check(found)
-  const spent = { rows, sum, seconds, cpuSeconds: (system + user) / 1e6, peakBytes }
+  const spent = { rows, sum, seconds, cpuSeconds: (system + user) / 1e6, peakBytes, keptBytes }
   yield* Console.log(yield* Schema.encodeEffect(SpentJson)(spent))
 })
 

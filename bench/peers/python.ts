@@ -27,9 +27,15 @@ const needed = ["gevent", "psycopg2", "sqlalchemy", "asyncpg"]
 
 const probe = `
 import json, platform, ${needed.join(", ")}
-print(json.dumps({"python": platform.python_version(), ${needed
+found = {"python": platform.python_version(), ${needed
   .map((name) => `"${name}": ${name}.__version__.split()[0]`)
-  .join(", ")}}))
+  .join(", ")}}
+try:
+    import celery
+    found["celery"] = celery.__version__
+except ImportError:
+    pass
+print(json.dumps(found))
 `
 
 interface Found {

@@ -5,6 +5,8 @@
  * millisecond is watched; what counts is how late it fires, the millisecond included.
  *
  * `offload`: the same computations in worker threads, as many as piscina has, and in this thread.
+ *
+ * Tasks, and how requests fare beside them, have files of their own.
  */
 import { NodeWorker } from "@effect/platform-node"
 import { Context, Effect, Layer, Stream } from "effect"
@@ -17,6 +19,8 @@ import { crunched, stamped } from "../peers/computations.ts"
 import { crunch, stamp } from "../peers/crunch.ts"
 import type { Case, Effort, Subject, Suite } from "../Suite.ts"
 import { failAs } from "../Suite.ts"
+import { requestCases } from "./backgroundRequests.ts"
+import { taskCases, tasksOf } from "./backgroundTasks.ts"
 
 // ---- yieldEvery -------------------------------------------------------------------------------------------------------
 
@@ -204,6 +208,9 @@ const offloadCases = (effort: Effort): ReadonlyArray<Case> =>
 export const background: Suite = {
   name: "background",
   about: (effort) =>
-    `a loop of ${elementsIn(effort).toLocaleString("en-US")} computations, and computations in ${threads} thread${threads === 1 ? "" : "s"}`,
-  cases: (effort) => Effect.map(loopCases(effort), (cases) => [...cases, ...offloadCases(effort)])
+    `a loop of ${elementsIn(effort).toLocaleString("en-US")} computations, computations in ${threads} thread${threads === 1 ? "" : "s"}, ${tasksOf(effort).toLocaleString("en-US")} tasks, and requests beside tasks`,
+  cases: Effect.fnUntraced(function* (effort) {
+    const loop = yield* loopCases(effort)
+    return [...loop, ...offloadCases(effort), ...(yield* taskCases(effort)), ...(yield* requestCases(effort))]
+  })
 }

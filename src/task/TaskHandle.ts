@@ -11,7 +11,7 @@ import * as TaskEnd from "./TaskEnd.ts"
 import { NotFound, TaskError } from "./TaskError.ts"
 import type { TaskState } from "./TaskState.ts"
 import { isEnded } from "./TaskState.ts"
-import type { Json, TaskId, TaskStore } from "./TaskStore.ts"
+import type { Json, Stored, TaskId, TaskStore } from "./TaskStore.ts"
 
 /**
  * A task that has been offered.
@@ -42,31 +42,39 @@ export interface Enqueued<out A, out E = never, out G = Json> extends TaskHandle
   readonly isNew: boolean
 }
 
-/** @internal */
-export const make = <A, E, G>(
-  store: TaskStore["Service"],
-  task: TaskEnd.Watchable<A, E, G>,
-  id: TaskId
-): TaskHandle<A, E, G> => {
-  const unknown = new TaskError({ task: task.name, reason: new NotFound({ id }) })
-  const look = Effect.flatMap(store.get([id]), ([stored]) =>
-    stored === undefined ? Effect.fail(unknown) : Effect.succeed(stored)
-  )
-  const looks = Stream.mapEffect(store.watch([id]), () => look)
-  const ended = looks.pipe(
-    Stream.filter(({ state }) => isEnded(state)),
-    Stream.runHead
-  )
-  return {
-    id,
-    await: Effect.exit(
-      Effect.flatMap(ended, (last) => TaskEnd.read(task, TaskEnd.of(id, Option.getOrUndefined(last))))
-    ),
-    status: Effect.map(look, ({ state }) => state),
-    cancel: Effect.flatMap(Clock.currentTimeMillis, (at) =>
-      Effect.map(store.cancel([id], at), (ids) => ids.length > 0)
-    ),
-    progress: looks.pipe(
+/** Made by the thousand, and seldom asked for more than one thing: each is put together when it is asked for. */
+class Handle<A, E, G> implements TaskHandle<A, E, G> {
+  readonly id: TaskId
+  private readonly store: TaskStore["Service"]
+  private readonly task: TaskEnd.Watchable<A, E, G>
+
+  constructor(store: TaskStore["Service"], task: TaskEnd.Watchable<A, E, G>, id: TaskId) {
+    this.id = id
+    this.store = store
+    this.task = task
+  }
+
+  get await(): TaskHandle<A, E, G>["await"] {
+    const { id, looks, task } = this
+    const ended = looks.pipe(
+      Stream.filter(({ state }) => isEnded(state)),
+      Stream.runHead
+    )
+    return Effect.exit(Effect.flatMap(ended, (last) => TaskEnd.read(task, TaskEnd.of(id, Option.getOrUndefined(last)))))
+  }
+
+  get status(): TaskHandle<A, E, G>["status"] {
+    return Effect.map(this.look, ({ state }) => state)
+  }
+
+  get cancel(): TaskHandle<A, E, G>["cancel"] {
+    const { id, store } = this
+    return Effect.flatMap(Clock.currentTimeMillis, (at) => Effect.map(store.cancel([id], at), (ids) => ids.length > 0))
+  }
+
+  get progress(): TaskHandle<A, E, G>["progress"] {
+    const { looks, task } = this
+    return looks.pipe(
       Stream.takeUntil(({ state }) => isEnded(state)),
       Stream.map(({ progress }) => progress),
       Stream.filter((progress) => progress !== undefined),
@@ -74,7 +82,37 @@ export const make = <A, E, G>(
       Stream.mapEffect((progress) => TaskEnd.decoded(task, task.progress, "progress", progress))
     )
   }
+
+  private get look(): Effect.Effect<Stored, TaskError> {
+    const { id, store, task } = this
+    return Effect.flatMap(store.get([id]), ([stored]) =>
+      stored === undefined
+        ? Effect.fail(new TaskError({ task: task.name, reason: new NotFound({ id }) }))
+        : Effect.succeed(stored)
+    )
+  }
+
+  private get looks(): Stream.Stream<Stored, TaskError> {
+    const { look } = this
+    return Stream.mapEffect(this.store.watch([this.id]), () => look)
+  }
 }
+
+class EnqueuedHandle<A, E, G> extends Handle<A, E, G> implements Enqueued<A, E, G> {
+  readonly isNew: boolean
+
+  constructor(store: TaskStore["Service"], task: TaskEnd.Watchable<A, E, G>, id: TaskId, isNew: boolean) {
+    super(store, task, id)
+    this.isNew = isNew
+  }
+}
+
+/** @internal */
+export const make = <A, E, G>(
+  store: TaskStore["Service"],
+  task: TaskEnd.Watchable<A, E, G>,
+  id: TaskId
+): TaskHandle<A, E, G> => new Handle(store, task, id)
 
 /** @internal */
 export const enqueued = <A, E, G>(
@@ -82,4 +120,4 @@ export const enqueued = <A, E, G>(
   task: TaskEnd.Watchable<A, E, G>,
   id: TaskId,
   isNew: boolean
-): Enqueued<A, E, G> => ({ ...make(store, task, id), isNew })
+): Enqueued<A, E, G> => new EnqueuedHandle(store, task, id, isNew)

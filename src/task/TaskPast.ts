@@ -19,12 +19,41 @@ interface Limits {
   readonly retained: number
 }
 
+/** Tasks, of which only the first is asked for. */
+class Line<A> {
+  private readonly tasks = new Set<A>()
+  private rest: Iterator<A> = this.tasks.values()
+  private known: A | undefined
+
+  get size(): number {
+    return this.tasks.size
+  }
+
+  add(task: A): void {
+    this.tasks.add(task)
+  }
+
+  delete(task: A): void {
+    this.tasks.delete(task)
+    if (task === this.known) this.known = undefined
+  }
+
+  /** An iteration that begins anew passes over all that have been deleted before, again and again. */
+  get first(): A | undefined {
+    if (this.known !== undefined || this.tasks.size === 0) return this.known
+    const { done, value } = this.rest.next()
+    if (done !== true) return (this.known = value)
+    this.rest = this.tasks.values()
+    return this.first
+  }
+}
+
 /** @internal */
 export class TaskPast<A extends Ended> {
   private readonly limits: Limits
   private readonly forgotten: (task: A) => void
   /** By queue and by how they ended, the one that ended first first. */
-  private readonly tasks = new Map<string, Set<A>>()
+  private readonly tasks = new Map<string, Line<A>>()
 
   constructor(limits: Limits, forgotten: (task: A) => void) {
     this.limits = limits
@@ -36,10 +65,7 @@ export class TaskPast<A extends Ended> {
     task.keptSince = now
     const tasks = this.like(task)
     tasks.add(task)
-    for (const first of tasks) {
-      if (tasks.size <= this.limits.retained) return
-      this.forget(tasks, first)
-    }
+    while (tasks.size > this.limits.retained) this.forget(tasks, tasks.first)
   }
 
   /** One that is to run again, before its state says so. */
@@ -53,24 +79,25 @@ export class TaskPast<A extends Ended> {
     return moments.length === 0 ? undefined : Math.min(...moments)
   }
 
-  private sweepOf(tasks: Set<A>, now: number): number | undefined {
-    for (const task of tasks) {
-      const until = task.keptSince + this.limits.retentionMillis
+  private sweepOf(tasks: Line<A>, now: number): number | undefined {
+    for (let { first } = tasks; first !== undefined; { first } = tasks) {
+      const until = first.keptSince + this.limits.retentionMillis
       if (until > now) return until
-      this.forget(tasks, task)
+      this.forget(tasks, first)
     }
     return undefined
   }
 
-  private forget(tasks: Set<A>, task: A): void {
+  private forget(tasks: Line<A>, task: A | undefined): void {
+    if (task === undefined) return
     tasks.delete(task)
     this.forgotten(task)
   }
 
-  private like({ queue, state }: A): Set<A> {
+  private like({ queue, state }: A): Line<A> {
     const key = JSON.stringify([queue, state._tag === "succeeded"])
     let tasks = this.tasks.get(key)
-    if (tasks === undefined) this.tasks.set(key, (tasks = new Set()))
+    if (tasks === undefined) this.tasks.set(key, (tasks = new Line()))
     return tasks
   }
 }
