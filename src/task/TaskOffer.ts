@@ -4,6 +4,7 @@
  * @internal
  */
 import { DateTime, Effect, Option, Schema } from "effect"
+import { shortened } from "../internal/shortened.ts"
 import type { EnqueueOptions, Task } from "./Task.ts"
 import { Impossible, TaskError, Unfit } from "./TaskError.ts"
 import type { Offer, TaskId } from "./TaskStore.ts"
@@ -67,7 +68,8 @@ export const make = <P>(
       uniqueKey: options.uniqueKey ?? task.uniqueKey?.(payload),
       limitKey: task.limitKey?.(payload)
     }),
-    onFailure: ({ message }) => new TaskError({ task: name, reason: new Unfit({ what: "payload", message }) })
+    onFailure: ({ message }) =>
+      new TaskError({ task: name, reason: new Unfit({ what: "payload", message: shortened(message) }) })
   })
 
 const part = (value: number, length: number): string => value.toString(16).padStart(length, "0")

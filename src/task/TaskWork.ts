@@ -15,6 +15,7 @@
 import { Cause, Clock, Context, Effect, Exit, Layer, Option, Schema, Scope } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
+import { shortened } from "../internal/shortened.ts"
 import * as Query from "../query/Query.ts"
 import type { QueryError } from "../query/QueryError.ts"
 import type { QueryPool } from "../query/QueryPool.ts"
@@ -72,7 +73,7 @@ export const toLayer = <P, A, E, S extends Session, G, R>(
         onSuccess: (json) => Effect.sync(() => attempt.report(json)),
         onFailure: ({ message }) =>
           Effect.logWarning(
-            `Task "${task.name}" (${stored.id}) reports what does not agree with its schema: ${message}`
+            `Task "${task.name}" (${stored.id}) reports what does not agree with its schema: ${shortened(message)}`
           )
       })
     // Whether there is a client is what the session says, which its type repeats.
@@ -154,9 +155,12 @@ const attempted = <P, A, E, R>(
           : endingOf(task, attempt, exit.cause)
       })
     }
-  })
+  }).pipe(
+    // A schema or a policy that throws: without an ending the task would run for ever, and keep its place.
+    Effect.catchCause((cause) => Effect.succeed(gaveUp(Cause.pretty(cause))))
+  )
 
-const gaveUp = (why: string): Ending => ({ input: { _tag: "giveUp" }, why })
+const gaveUp = (why: string): Ending => ({ input: { _tag: "giveUp" }, why: shortened(why) })
 
 const succeeded = <P, A, E>(task: Judged<P, A, E>, value: A): Effect.Effect<Ending> =>
   Effect.match(Schema.encodeEffect(task.success)(value), {
@@ -190,7 +194,7 @@ const failed = Effect.fnUntraced(function* <P, A, E>(
   error: unknown,
   now: number
 ): Effect.fn.Return<Ending> {
-  const why = error instanceof Error ? error.message : String(error)
+  const why = shortened(error instanceof Error ? error.message : String(error))
   const delay = yield* TaskRetry.delayMillis(task.retry, { id, attempt: number }, error)
   if (delay !== undefined) return { input: { _tag: "retry", at: now + delay }, why }
   // It is worth another attempt, and there is none left: that is no answer.
