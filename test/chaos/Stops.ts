@@ -107,7 +107,7 @@ const enqueuing = (dice: Dice, over: Ref.Ref<boolean>, accepted: Set<string>) =>
     const isRolledBack = dice.chance(0.3)
     const whole = dice.chance(0.7)
       ? offer
-      : sql.withTransaction(Effect.flatMap(offer, (handle) => (isRolledBack ? new Busy() : Effect.succeed(handle))))
+      : sql.withTransaction(Effect.tap(offer, () => (isRolledBack ? new Busy() : Effect.void)))
     const exit = yield* Effect.exit(whole)
     if (Exit.isSuccess(exit)) accepted.add(exit.value.id)
     yield* Effect.sleep(dice.between(0, 4))

@@ -7,6 +7,24 @@ import { agreeAlways } from "../../suites/TaskStoreModel.ts"
 
 describe("the store in memory", () => {
   suite(layerMemory, { sequences: 10_000 })
+
+  it.effect("keeps nothing of an offer that found another task", () =>
+    Effect.gen(function* () {
+      const { get, offer } = yield* TaskStore
+      const one = (id: string) => ({
+        id,
+        name: "clean-up",
+        queue: "default",
+        priority: 0,
+        payload: null,
+        at: 0,
+        uniqueKey: "all"
+      })
+      assert.deepStrictEqual(yield* offer([one("1")], 0), ["1"])
+      assert.deepStrictEqual(yield* offer([one("2")], 0), ["1"])
+      assert.deepStrictEqual(yield* get(["2"]), [])
+    }).pipe(Effect.provide(layerMemory()))
+  )
 })
 
 type Store = TaskStore["Service"]
