@@ -25,6 +25,7 @@ import { TaskSettler } from "./TaskSettler.ts"
 import { TaskStop } from "./TaskStop.ts"
 import type { ClaimRequest, Stored, TaskStore } from "./TaskStore.ts"
 import { TaskStrangers } from "./TaskStrangers.ts"
+import { lookMillis } from "./TaskTime.ts"
 
 /** @internal */
 export interface Limits {
@@ -136,7 +137,7 @@ export class TaskLoop {
       moments.push(...(yield* this.claim(request)))
     }
     const wait = moments.length === 0 ? Infinity : Math.max(0, Math.min(...moments) - now)
-    yield* Number.isFinite(wait) ? Effect.timeoutOption(this.bell.wait, wait) : this.bell.wait
+    yield* Number.isFinite(wait) ? Effect.timeoutOption(this.bell.wait, Math.min(wait, lookMillis)) : this.bell.wait
   })
 
   /** Gives the moments at which more may begin of queues whose limit is used up. */

@@ -28,6 +28,7 @@ import { TaskRunner } from "./TaskRegistry.ts"
 import * as TaskRetry from "./TaskRetry.ts"
 import { Signal } from "./TaskSignal.ts"
 import type { TaskId } from "./TaskStore.ts"
+import { lastMoment } from "./TaskTime.ts"
 
 /**
  * What a handler knows of its attempt.
@@ -186,7 +187,9 @@ const endingOf = <P, A, E>(
 }
 
 const signalled = ({ kind, millis, why }: Signal, now: number): Ending =>
-  kind === "discard" ? { input: { _tag: "discard" }, why } : { input: { _tag: kind, at: now + millis } }
+  kind === "discard"
+    ? { input: { _tag: "discard" }, why }
+    : { input: { _tag: kind, at: Math.min(now + millis, lastMoment) } }
 
 const failed = Effect.fnUntraced(function* <P, A, E>(
   task: Judged<P, A, E>,
