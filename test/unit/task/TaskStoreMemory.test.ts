@@ -1,9 +1,21 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Layer } from "effect"
+import type { Offer } from "../../../src/task/TaskStore.ts"
 import { TaskStore } from "../../../src/task/TaskStore.ts"
 import { layerMemory } from "../../../src/task/TaskStoreMemory.ts"
 import { suite } from "../../suites/TaskStore.ts"
 import { agreeAlways } from "../../suites/TaskStoreModel.ts"
+
+/** Offers of one unique key. */
+const one = (id: string): Offer => ({
+  id,
+  name: "clean-up",
+  queue: "default",
+  priority: 0,
+  payload: null,
+  at: 0,
+  uniqueKey: "all"
+})
 
 describe("the store in memory", () => {
   suite(layerMemory, { sequences: 10_000 })
@@ -11,15 +23,6 @@ describe("the store in memory", () => {
   it.effect("keeps nothing of an offer that found another task", () =>
     Effect.gen(function* () {
       const { get, offer } = yield* TaskStore
-      const one = (id: string) => ({
-        id,
-        name: "clean-up",
-        queue: "default",
-        priority: 0,
-        payload: null,
-        at: 0,
-        uniqueKey: "all"
-      })
       assert.deepStrictEqual(yield* offer([one("1")], 0), ["1"])
       assert.deepStrictEqual(yield* offer([one("2")], 0), ["1"])
       assert.deepStrictEqual(yield* get(["2"]), [])
