@@ -27,6 +27,8 @@ const impossible = (options: Task.EnqueueOptions) =>
     return error.message
   })
 
+const daily = (cron: string) => () => TaskSchedule.cron("daily", work, 1, { cron })
+
 describe("a task", () => {
   it.effect("is refused where its time cannot be, and told why", () =>
     Effect.gen(function* () {
@@ -109,7 +111,6 @@ describe("a task", () => {
 
 describe("a schedule", () => {
   it("is refused where it never comes, cannot be read or has no time", () => {
-    const daily = (cron: string) => () => TaskSchedule.cron("daily", work, 1, { cron })
     for (const cron of ["0 0 30 2 *", "61 * * * *", "", "* * *", "x", "0 0 0 1 *", "* * * * * * *"]) {
       assert.throws(daily(cron), RangeError, 'Expected `cron` of schedule "daily"')
     }
