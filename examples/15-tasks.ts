@@ -14,6 +14,14 @@ const welcome = Task.make("welcome", {
   session: "transaction",
   timeout: "10 seconds"
 })
+// Its handler: `sql` is a session of its own, here in a transaction that is committed when it succeeds.
+const Welcome = Task.toLayer(welcome, ({ userId }, { sql }) =>
+  Effect.gen(function* () {
+    const [user] = yield* sql<{ name: string }>`update member set welcomed = true where id = ${userId} returning name`
+    return user === undefined ? yield* Task.discard("no such member") : `hello ${user.name}`
+  })
+)
+
 const copy = Task.make("copy", {
   payload: Schema.Struct({ userId: Schema.Finite }),
   error: NoRoom,
@@ -23,13 +31,6 @@ const copy = Task.make("copy", {
   retry: RetryPolicy.make({ on: ["NoRoom"], schedule: Schedule.upTo(Schedule.spaced("10 millis"), { times: 1 }) })
 })
 
-// Handlers. `sql` is a session of the handler's own, here in a transaction that is committed when it succeeds.
-const Welcome = Task.toLayer(welcome, ({ userId }, { sql }) =>
-  Effect.gen(function* () {
-    const [user] = yield* sql<{ name: string }>`update member set welcomed = true where id = ${userId} returning name`
-    return user === undefined ? yield* Task.discard("no such member") : `hello ${user.name}`
-  })
-)
 let room = 0
 const Copy = Task.toLayer(copy, ({ userId }, { report }) =>
   Effect.gen(function* () {

@@ -8,19 +8,20 @@
  * @internal
  */
 import { Effect, Stream } from "effect"
-import type { Change, TaskId } from "./TaskStore.ts"
+import type { Change, Claim, TaskId } from "./TaskStore.ts"
 
 /** What one watcher has still to be told. It begins with the empty change. */
 class Watcher {
   private hasNews = true
   private ids = new Set<TaskId>()
-  private cancelled = new Set<TaskId>()
+  /** By their tokens. */
+  private cancelled = new Map<number, Claim>()
   private ready = new Set<string>()
   private wake: (() => void) | undefined
 
-  add(id: TaskId, wasCancelled: boolean): void {
+  add(id: TaskId, cancelled: Claim | undefined): void {
     this.ids.add(id)
-    if (wasCancelled) this.cancelled.add(id)
+    if (cancelled !== undefined) this.cancelled.set(cancelled.token, cancelled)
     this.hasNews = true
   }
 
@@ -48,10 +49,10 @@ class Watcher {
   )
 
   private take(): Change {
-    const change: Change = { ids: [...this.ids], cancelled: [...this.cancelled], ready: [...this.ready] }
+    const change: Change = { ids: [...this.ids], cancelled: [...this.cancelled.values()], ready: [...this.ready] }
     this.hasNews = false
     this.ids = new Set()
-    this.cancelled = new Set()
+    this.cancelled = new Map()
     this.ready = new Set()
     return change
   }
@@ -63,17 +64,17 @@ export class TaskChanges {
   private readonly ofTask = new Map<TaskId, Set<Watcher>>()
   private readonly told = new Set<Watcher>()
 
-  /** A task has moved, or has reported. Watchers learn of it by `flush`. */
-  moved(ids: ReadonlyArray<TaskId>, wasCancelled = false): void {
+  /** A task has moved, by a cancel from this claim, or has reported. Watchers learn of it by `flush`. */
+  moved(ids: ReadonlyArray<TaskId>, cancelled?: Claim): void {
     for (const id of ids) {
       const watchers = this.ofTask.get(id)
-      for (const watcher of watchers ?? []) this.tell(watcher, id, wasCancelled)
-      for (const watcher of this.ofAll) this.tell(watcher, id, wasCancelled)
+      for (const watcher of watchers ?? []) this.tell(watcher, id, cancelled)
+      for (const watcher of this.ofAll) this.tell(watcher, id, cancelled)
     }
   }
 
-  private tell(watcher: Watcher, id: TaskId, wasCancelled: boolean): void {
-    watcher.add(id, wasCancelled)
+  private tell(watcher: Watcher, id: TaskId, cancelled: Claim | undefined): void {
+    watcher.add(id, cancelled)
     this.told.add(watcher)
   }
 

@@ -10,6 +10,7 @@
  * @internal
  */
 import { Cause, Effect, Exit, Schema, SchemaIssue, SchemaTransformation } from "effect"
+import { shortened } from "../internal/shortened.ts"
 import type { Session, Task } from "./Task.ts"
 import * as Reasons from "./TaskError.ts"
 import { TaskError } from "./TaskError.ts"
@@ -61,7 +62,8 @@ export const decoded = <T>(
 ): Effect.Effect<T, TaskError> =>
   Effect.mapError(
     Schema.decodeUnknownEffect(schema)(value),
-    ({ message }) => new TaskError({ task: task.name, reason: new Reasons.Unfit({ what, message }) })
+    ({ message }) =>
+      new TaskError({ task: task.name, reason: new Reasons.Unfit({ what, message: shortened(message) }) })
   )
 
 /**

@@ -7,22 +7,25 @@
  * - A claim and its start are one: between them nothing is interrupted, or tasks would wait for their leases.
  * - A task is run by a fiber of its own, in which only its handler can be interrupted: whatever happens, that fiber comes to
  *   say what became of it.
+ * - A task whose claim is a new one while its handler still stops, because it was cancelled and queued again, or its lease
+ *   had run out, waits for that end, in a place of its own.
  *
  * @internal
  */
 import type { Scope } from "effect"
-import { Clock, Effect, Fiber, Stream } from "effect"
+import { Clock, Effect, Exit, Fiber, Stream } from "effect"
 import { Bell } from "./TaskBell.ts"
 import type { TaskError } from "./TaskError.ts"
 import { TaskLeases } from "./TaskLeases.ts"
 import * as TaskLog from "./TaskLog.ts"
-import { Running, TaskPlaces } from "./TaskPlaces.ts"
+import { Running, settled, TaskPlaces } from "./TaskPlaces.ts"
 import type { TaskRates } from "./TaskRates.ts"
 import type { Ending, Worker } from "./TaskRegistry.ts"
 import { TaskSettler } from "./TaskSettler.ts"
 import { TaskStop } from "./TaskStop.ts"
 import type { ClaimRequest, Stored, TaskStore } from "./TaskStore.ts"
 import { TaskStrangers } from "./TaskStrangers.ts"
+import { lookMillis } from "./TaskTime.ts"
 
 /** @internal */
 export interface Limits {
@@ -69,7 +72,7 @@ export class TaskLoop {
         watching.works,
         Effect.sync(() => {
           this.bell.ring()
-          this.leases.lose(cancelled.flatMap((id) => this.places.ofId(id) ?? []))
+          this.leases.lose(cancelled.flatMap((claim) => this.places.ofClaim(claim) ?? []))
         })
       )
     )
@@ -134,7 +137,7 @@ export class TaskLoop {
       moments.push(...(yield* this.claim(request)))
     }
     const wait = moments.length === 0 ? Infinity : Math.max(0, Math.min(...moments) - now)
-    yield* Number.isFinite(wait) ? Effect.timeoutOption(this.bell.wait, wait) : this.bell.wait
+    yield* Number.isFinite(wait) ? Effect.timeoutOption(this.bell.wait, Math.min(wait, lookMillis)) : this.bell.wait
   })
 
   /** Gives the moments at which more may begin of queues whose limit is used up. */
@@ -167,7 +170,7 @@ export class TaskLoop {
     // Its handler's layer has begun to close since it was asked for.
     if (worker === undefined || this.stop.isStopping(worker)) return Effect.sync(() => this.handBack(task))
     const running = new Running(task, worker)
-    this.places.add(running)
+    const before = this.places.add(running)
     const attempt = worker.attempt({
       task,
       number: task.state.attempt,
@@ -177,12 +180,14 @@ export class TaskLoop {
       report: (progress) => this.settler.report(running, progress),
       isStopped: () => running.isStopped
     })
-    const whole = Effect.map(attempt, (ending) => {
+    const whole = Effect.map(before.length === 0 ? attempt : afterThose(before, attempt), (ending) => {
       running.hasEnded = true
       this.settle(running, ending)
     })
     return Effect.map(Effect.forkDetach(whole, { uninterruptible: true }), (fiber) => {
       running.fiber = fiber
+      // Others may have had their turn since it has its place, and it was stopped without a fiber to interrupt.
+      if (running.isStopped) running.stop()
     })
   }
 
@@ -207,3 +212,9 @@ export class TaskLoop {
     })
   }
 }
+
+/** Begins when these are settled; stopped before, it has not begun. */
+const afterThose = (before: ReadonlyArray<Running>, attempt: Effect.Effect<Ending>): Effect.Effect<Ending> =>
+  Effect.flatMap(Effect.exit(Effect.interruptible(settled(before))), (exit) =>
+    Exit.isSuccess(exit) ? attempt : Effect.succeed({ input: { _tag: "handBack" } })
+  )

@@ -4,10 +4,11 @@
  * @internal
  */
 import { DateTime, Effect, Option, Schema } from "effect"
+import { shortened } from "../internal/shortened.ts"
 import type { EnqueueOptions, Task } from "./Task.ts"
 import { Impossible, TaskError, Unfit } from "./TaskError.ts"
 import type { Offer, TaskId } from "./TaskStore.ts"
-import { millisOf, saidAs } from "./TaskTime.ts"
+import { lastMoment, millisOf, saidAs } from "./TaskTime.ts"
 
 /**
  * What a column of a database has room for, and what keeps its precision beside a moment.
@@ -40,6 +41,9 @@ export const terms = (
     }
     const moment = Option.map(DateTime.make(from ?? now), DateTime.toEpochMillis)
     if (Option.isNone(moment)) return Effect.fail(impossible(`\`at\` is a moment, got ${String(from)}`))
+    if (moment.value + delayMillis > lastMoment) {
+      return Effect.fail(impossible(`\`at\` and \`delay\` lead to a moment that no date can be, got ${saidAs(delay)}`))
+    }
     if (!isPriority(priority)) return Effect.fail(impossible(`\`priority\` is ${priorities}, got ${priority}`))
     return Effect.succeed({ name, queue, priority, at: moment.value + delayMillis })
   })
@@ -67,7 +71,8 @@ export const make = <P>(
       uniqueKey: options.uniqueKey ?? task.uniqueKey?.(payload),
       limitKey: task.limitKey?.(payload)
     }),
-    onFailure: ({ message }) => new TaskError({ task: name, reason: new Unfit({ what: "payload", message }) })
+    onFailure: ({ message }) =>
+      new TaskError({ task: name, reason: new Unfit({ what: "payload", message: shortened(message) }) })
   })
 
 const part = (value: number, length: number): string => value.toString(16).padStart(length, "0")

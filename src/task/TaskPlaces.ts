@@ -1,7 +1,8 @@
 /**
  * The tasks that a runner has, and how many more it may take: in all, by queue and by key.
  *
- * A task has its place from its claim until the store knows what became of it.
+ * A task has its place from its claim until the store knows what became of it. One that is claimed anew before that has
+ * two: its handler still stops, and what it uses is used.
  *
  * @internal
  */
@@ -50,6 +51,14 @@ export class Running implements Claim {
   }
 }
 
+/**
+ * Waits until all of these are settled.
+ *
+ * @internal
+ */
+export const settled = (tasks: ReadonlyArray<Running>): Effect.Effect<void> =>
+  Effect.forEach(tasks, ({ done }) => Deferred.await(done), { discard: true, concurrency: "unbounded" })
+
 /** How much may run at once. */
 interface Bounds {
   readonly concurrency: number
@@ -61,7 +70,9 @@ interface Bounds {
 /** @internal */
 export class TaskPlaces {
   private readonly bounds: Bounds
-  private readonly running = new Map<string, Running>()
+  private readonly running = new Set<Running>()
+  /** Of each task, in the order of its claims. */
+  private readonly byTask = new Map<string, ReadonlyArray<Running>>()
   private turns = 0
 
   constructor(bounds: Bounds) {
@@ -73,31 +84,33 @@ export class TaskPlaces {
   }
 
   get all(): ReadonlyArray<Running> {
-    return [...this.running.values()]
-  }
-
-  ofId(id: string): Running | undefined {
-    return this.running.get(id)
+    return [...this.running]
   }
 
   /** The one of a claim, if it is still here. */
   ofClaim({ id, token }: Claim): Running | undefined {
-    const running = this.running.get(id)
-    return running?.token === token ? running : undefined
+    return this.byTask.get(id)?.find((running) => running.token === token)
   }
 
   of(worker: Worker): ReadonlyArray<Running> {
     return this.all.filter((running) => running.worker === worker)
   }
 
-  add(running: Running): void {
-    this.running.set(running.id, running)
+  /** Gives those of the same task that have not left yet. */
+  add(running: Running): ReadonlyArray<Running> {
+    const before = this.byTask.get(running.id) ?? []
+    this.running.add(running)
+    this.byTask.set(running.id, [...before, running])
+    return before
   }
 
   leave(claim: Claim): void {
     const running = this.ofClaim(claim)
     if (running === undefined) return
-    this.running.delete(running.id)
+    this.running.delete(running)
+    const others = (this.byTask.get(running.id) ?? []).filter((one) => one !== running)
+    if (others.length > 0) this.byTask.set(running.id, others)
+    else this.byTask.delete(running.id)
     Deferred.doneUnsafe(running.done, Effect.void)
   }
 
@@ -106,7 +119,7 @@ export class TaskPlaces {
     const { concurrency, perKey, queues: bounds } = this.bounds
     const used = new Map<string, number>()
     const keys = new Map<string, number>()
-    for (const { task } of this.running.values()) {
+    for (const { task } of this.running) {
       used.set(task.queue, (used.get(task.queue) ?? 0) + 1)
       if (task.limitKey !== undefined) keys.set(task.limitKey, (keys.get(task.limitKey) ?? perKey) - 1)
     }

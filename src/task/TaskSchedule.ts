@@ -24,6 +24,7 @@ import * as TaskOffer from "./TaskOffer.ts"
 import type { Advance, Offer, Overlap } from "./TaskStore.ts"
 import { TaskStore } from "./TaskStore.ts"
 import type { Missed, Occurrence, Repeated, Timetable } from "./TaskTimetable.ts"
+import { lookMillis } from "./TaskTime.ts"
 import * as Timetables from "./TaskTimetable.ts"
 
 export type { Overlap } from "./TaskStore.ts"
@@ -122,9 +123,6 @@ export const every = <P, A, E, S extends Session>(
   payload: Payload<P>,
   options: EveryOptions
 ): Layer.Layer<never, TaskError, TaskStore> => layerOf(Timetables.every(name, options.every), task, payload, options)
-
-/** A timer does not count the time for which the machine is suspended: so often the clock is looked at. */
-const lookMillis = 60_000
 
 /** So many occurrences are made at once. One of a named zone takes 0.2 ms, and others want the processor, too. */
 const batch = 50

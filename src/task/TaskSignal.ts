@@ -11,7 +11,7 @@ import { millisOf, saidAs } from "./TaskTime.ts"
 
 /** @internal */
 export class Signal extends Schema.TaggedError<Signal>("querypool/task/TaskSignal")("TaskSignal", {
-  kind: Schema.Literals(["snooze", "retry", "discard"]),
+  kind: Schema.Literals(["snooze", "retry", "discard", "giveUp"]),
   millis: Schema.Finite,
   why: Schema.String
 }) {}

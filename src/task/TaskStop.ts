@@ -14,9 +14,10 @@
  * @internal
  */
 import type { Scope } from "effect"
-import { Clock, Deferred, Effect } from "effect"
+import { Clock, Effect } from "effect"
 import * as TaskLog from "./TaskLog.ts"
-import type { Running, TaskPlaces } from "./TaskPlaces.ts"
+import type { TaskPlaces } from "./TaskPlaces.ts"
+import { settled } from "./TaskPlaces.ts"
 import type { Worker } from "./TaskRegistry.ts"
 
 /**
@@ -85,9 +86,6 @@ export class TaskStop {
       return within(this.graceUntil - now, effect)
     })
 }
-
-const settled = (tasks: ReadonlyArray<Running>): Effect.Effect<void> =>
-  Effect.forEach(tasks, ({ done }) => Deferred.await(done), { discard: true, concurrency: "unbounded" })
 
 /** Waits no longer than this, also where interruption is off. */
 const within = (millis: number, effect: Effect.Effect<void>): Effect.Effect<void> =>

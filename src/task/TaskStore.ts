@@ -239,8 +239,8 @@ export interface Count {
 export interface Change {
   /** Tasks that have moved, or have reported progress. */
   readonly ids: ReadonlyArray<TaskId>
-  /** Those of them that were cancelled while they ran: whoever runs them stops. */
-  readonly cancelled: ReadonlyArray<TaskId>
+  /** The claims of those that were cancelled while they ran: whoever has one stops. One made since then goes on. */
+  readonly cancelled: ReadonlyArray<Claim>
   /** Queues in which something may be claimed now. */
   readonly ready: ReadonlyArray<string>
 }

@@ -273,7 +273,9 @@ export class TaskTable {
     if (isEnded(next.success) || from._tag === "running" || input._tag === "requeue") entry.why = said?.why
     this.enter(entry, next.success, now)
     if (from._tag === "awaiting") this.release(entry, now)
-    if (from._tag === "running" && input._tag === "cancel") this.changes.moved(entry.ids, true)
+    if (from._tag === "running" && input._tag === "cancel") {
+      this.changes.moved(entry.ids, { id: entry.id, token: from.token })
+    }
     return true
   }
 

@@ -18,8 +18,23 @@ export const millisOf = (duration: Duration.Input): number | undefined => {
   const millis = isNaN
     ? NaN
     : Option.match(Duration.fromInput(duration), { onNone: () => NaN, onSome: Duration.toMillis })
-  return millis >= 0 && Number.isFinite(millis) ? Math.ceil(millis) : undefined
+  return millis >= 0 && millis <= lastMoment ? Math.ceil(millis) : undefined
 }
+
+/**
+ * As far as dates go: the year 275760. What is shown of a moment beyond it is an error.
+ *
+ * @internal
+ */
+export const lastMoment = 8.64e15
+
+/**
+ * A timer does not count the time for which the machine is suspended, and clocks are set: so often whoever waits for a
+ * moment looks at the clock.
+ *
+ * @internal
+ */
+export const lookMillis = 60_000
 
 /**
  * As `millisOf`, of an option whose value cannot be known before its program is written. Throws a RangeError.

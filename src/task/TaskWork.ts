@@ -15,6 +15,7 @@
 import { Cause, Clock, Context, Effect, Exit, Layer, Option, Schema, Scope } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
+import { shortened } from "../internal/shortened.ts"
 import * as Query from "../query/Query.ts"
 import type { QueryError } from "../query/QueryError.ts"
 import type { QueryPool } from "../query/QueryPool.ts"
@@ -26,7 +27,8 @@ import type { Attempt, Ending } from "./TaskRegistry.ts"
 import { TaskRunner } from "./TaskRegistry.ts"
 import * as TaskRetry from "./TaskRetry.ts"
 import { Signal } from "./TaskSignal.ts"
-import type { TaskId } from "./TaskStore.ts"
+import type { Json, TaskId } from "./TaskStore.ts"
+import { lastMoment } from "./TaskTime.ts"
 
 /**
  * What a handler knows of its attempt.
@@ -65,14 +67,14 @@ export const toLayer = <P, A, E, S extends Session, G, R>(
     R
   >
 ): Layer.Layer<never, never, TaskRunner | Needs<R, S>> => {
-  const limited = (payload: P, attempt: Attempt, work: Work<A>, sql: SqlClient | undefined) => {
+  const limited = (payload: P, attempt: Attempt, work: Work, sql: SqlClient | undefined) => {
     const { number, task: stored } = attempt
     const report = (progress: G) =>
       Effect.matchEffect(Schema.encodeEffect(task.progress)(progress), {
         onSuccess: (json) => Effect.sync(() => attempt.report(json)),
         onFailure: ({ message }) =>
           Effect.logWarning(
-            `Task "${task.name}" (${stored.id}) reports what does not agree with its schema: ${message}`
+            `Task "${task.name}" (${stored.id}) reports what does not agree with its schema: ${shortened(message)}`
           )
       })
     // Whether there is a client is what the session says, which its type repeats.
@@ -89,14 +91,18 @@ export const toLayer = <P, A, E, S extends Session, G, R>(
     const isKept = Effect.sync(() => {
       work.isKept = true
     })
-    const ends = Effect.tap(inTime, (value) => {
-      work.value = Option.some(value)
-      return sql !== undefined && task.session === "transaction" ? sql.afterCommit(isKept) : isKept
-    })
+    // Before its COMMIT: of a task that is dead for its value nothing is kept.
+    const ends = Effect.tap(
+      Effect.flatMap(inTime, (value) => written(task, value)),
+      (result) => {
+        work.result = Option.some(result)
+        return sql !== undefined && task.session === "transaction" ? sql.afterCommit(isKept) : isKept
+      }
+    )
     // In its context, too: what it enqueues waits for its transaction.
     return sql === undefined ? ends : Effect.provideService(ends, SqlClient, sql)
   }
-  const once = (payload: P, attempt: Attempt, work: Work<A>): Effect.Effect<A, unknown, R | QueryPool> =>
+  const once = (payload: P, attempt: Attempt, work: Work): Effect.Effect<Json, unknown, R | QueryPool> =>
     task.session === "none"
       ? limited(payload, attempt, work, undefined)
       : Query.make(task.name, (sql) => limited(payload, attempt, work, sql), {
@@ -129,8 +135,9 @@ export const toLayer = <P, A, E, S extends Session, G, R>(
  * What a handler has come to. Its transaction is committed before its query ends: one that is interrupted in between would
  * be handed back, and what it did be done again.
  */
-interface Work<A> {
-  value: Option.Option<A>
+interface Work {
+  /** Its value, encoded. */
+  result: Option.Option<Json>
   isKept: boolean
 }
 
@@ -140,28 +147,34 @@ type Judged<P, A, E> = Omit<Task<P, A, E>, "progress">
 const attempted = <P, A, E, R>(
   task: Judged<P, A, E>,
   attempt: Attempt,
-  once: (payload: P, attempt: Attempt, work: Work<A>) => Effect.Effect<A, unknown, R>
+  once: (payload: P, attempt: Attempt, work: Work) => Effect.Effect<Json, unknown, R>
 ): Effect.Effect<Ending, never, R> =>
   Effect.matchEffect(Schema.decodeUnknownEffect(task.payload)(TaskEnd.payloadOf(attempt.task)), {
     onFailure: ({ message }) => Effect.succeed(gaveUp(`its payload does not agree with its schema: ${message}`)),
     onSuccess: (payload) => {
-      const work: Work<A> = { value: Option.none(), isKept: false }
+      const work: Work = { result: Option.none(), isKept: false }
       // Its runner's fiber cannot be interrupted elsewhere: whatever happens, it comes to say what became of the task.
       return Effect.flatMap(Effect.exit(Effect.interruptible(once(payload, attempt, work))), (exit) => {
-        if (Exit.isSuccess(exit)) return succeeded(task, exit.value)
-        return work.isKept && Option.isSome(work.value)
-          ? succeeded(task, work.value.value)
+        if (Exit.isSuccess(exit)) return Effect.succeed(succeeded(exit.value))
+        return work.isKept && Option.isSome(work.result)
+          ? Effect.succeed(succeeded(work.result.value))
           : endingOf(task, attempt, exit.cause)
       })
     }
-  })
+  }).pipe(
+    // A schema or a policy that throws: without an ending the task would run for ever, and keep its place.
+    Effect.catchCause((cause) => Effect.succeed(gaveUp(Cause.pretty(cause))))
+  )
 
-const gaveUp = (why: string): Ending => ({ input: { _tag: "giveUp" }, why })
+const gaveUp = (why: string): Ending => ({ input: { _tag: "giveUp" }, why: shortened(why) })
 
-const succeeded = <P, A, E>(task: Judged<P, A, E>, value: A): Effect.Effect<Ending> =>
-  Effect.match(Schema.encodeEffect(task.success)(value), {
-    onSuccess: (result): Ending => ({ input: { _tag: "succeed" }, result }),
-    onFailure: ({ message }) => gaveUp(`its success does not agree with its schema: ${message}`)
+const succeeded = (result: Json): Ending => ({ input: { _tag: "succeed" }, result })
+
+/** What a handler gives, as the store keeps it. */
+const written = <A>({ success }: Pick<Judged<never, A, never>, "success">, value: A): Effect.Effect<Json, Signal> =>
+  Effect.mapError(Schema.encodeEffect(success)(value), ({ message }) => {
+    const why = `its success does not agree with its schema: ${message}`
+    return new Signal({ kind: "giveUp", millis: 0, why })
   })
 
 const endingOf = <P, A, E>(
@@ -181,8 +194,12 @@ const endingOf = <P, A, E>(
   )
 }
 
-const signalled = ({ kind, millis, why }: Signal, now: number): Ending =>
-  kind === "discard" ? { input: { _tag: "discard" }, why } : { input: { _tag: kind, at: now + millis } }
+const signalled = ({ kind, millis, why }: Signal, now: number): Ending => {
+  if (kind === "giveUp") return gaveUp(why)
+  return kind === "discard"
+    ? { input: { _tag: "discard" }, why }
+    : { input: { _tag: kind, at: Math.min(now + millis, lastMoment) } }
+}
 
 const failed = Effect.fnUntraced(function* <P, A, E>(
   task: Judged<P, A, E>,
@@ -190,7 +207,7 @@ const failed = Effect.fnUntraced(function* <P, A, E>(
   error: unknown,
   now: number
 ): Effect.fn.Return<Ending> {
-  const why = error instanceof Error ? error.message : String(error)
+  const why = shortened(error instanceof Error ? error.message : String(error))
   const delay = yield* TaskRetry.delayMillis(task.retry, { id, attempt: number }, error)
   if (delay !== undefined) return { input: { _tag: "retry", at: now + delay }, why }
   // It is worth another attempt, and there is none left: that is no answer.

@@ -344,12 +344,12 @@ export const suite = (
         yield* offer([task("1"), task("2", { at: 9 })], 0)
         assert.deepStrictEqual(yield* next, { ids: ["1", "2"], cancelled: [], ready: ["q"] })
         yield* gate.close
-        yield* claimOne("1", 0)
+        const { token } = yield* claimOne("1", 0)
         assert.deepStrictEqual(yield* next, { ids: ["1"], cancelled: [], ready: [] })
         yield* offer([task("3")], 1)
         yield* cancel(["1", "2"], 1)
         yield* gate.open
-        assert.deepStrictEqual(yield* next, { ids: ["3", "1", "2"], cancelled: ["1"], ready: ["q"] })
+        assert.deepStrictEqual(yield* next, { ids: ["3", "1", "2"], cancelled: [{ id: "1", token }], ready: ["q"] })
         assert.isTrue(yield* none)
       })
     )

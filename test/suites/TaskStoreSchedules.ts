@@ -59,10 +59,10 @@ export const schedules = (has: Has): void => {
         const { advance, list } = yield* TaskStore
         yield* advance([next("s", "1", "queue")], 0)
         yield* advance([next("s", "2", "queue")], 0)
-        yield* claimOne("1", 0)
+        const { token } = yield* claimOne("1", 0)
         const { next: change } = yield* watching()
         yield* advance([next("s", "3", "replace")], 1)
-        assert.deepStrictEqual((yield* change).cancelled, ["1"])
+        assert.deepStrictEqual((yield* change).cancelled, [{ id: "1", token }])
         assert.deepStrictEqual(ids(yield* list({ states: ["cancelled"] })), ["1", "2"])
         yield* claimOne("3", 1)
       })

@@ -1,5 +1,5 @@
 import { Duration, Result } from "effect"
-import { globSync, readdirSync, readFileSync } from "node:fs"
+import { globSync, readFileSync } from "node:fs"
 import { assert, describe, it } from "vitest"
 import { parseSqlFile } from "../../../src/cli/SqlFile.ts"
 
@@ -10,9 +10,7 @@ const readme = read("README.md")
 const blocks = (language: string): ReadonlyArray<string> =>
   [...readme.matchAll(/^```(\w+)\n([^]*?)\n```$/gm)].flatMap(([, of, text = ""]) => (of === language ? [text] : []))
 
-const examples = readdirSync(new URL("examples", root))
-  .filter((name) => /^\d\d-.*\.ts$/.test(name))
-  .map((name) => read(`examples/${name}`))
+const examples = globSync("examples/{,coming-from/}[0-9][0-9]-*.ts", { cwd: root }).map(read)
 
 describe("docs/tasks.md", () => {
   it("shows nothing that is not a part of an example, which is run with its output asserted", () => {
