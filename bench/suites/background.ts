@@ -207,8 +207,7 @@ const offloadCases = (effort: Effort): ReadonlyArray<Case> =>
 
 export const background: Suite = {
   name: "background",
-  about: (effort) =>
-    `a loop of ${elementsIn(effort).toLocaleString("en-US")} computations, computations in ${threads} thread${threads === 1 ? "" : "s"}, ${tasksOf(effort).toLocaleString("en-US")} tasks, and requests beside tasks`,
+  about: () => "background work",
   cases: Effect.fnUntraced(function* (effort) {
     const loop = yield* loopCases(effort)
     return [...loop, ...offloadCases(effort), ...(yield* taskCases(effort)), ...(yield* requestCases(effort))]
