@@ -19,6 +19,7 @@ import { partition } from "./suites/partition.ts"
 import { six } from "./suites/six.ts"
 import { targets } from "./suites/targets.ts"
 import { skew } from "./suites/skew.ts"
+import { telemetry } from "./suites/telemetry.ts"
 import { terminalTable } from "./Table.ts"
 
 const suites: ReadonlyArray<Suite> = [
@@ -32,6 +33,7 @@ const suites: ReadonlyArray<Suite> = [
   partition,
   targets,
   exports,
+  telemetry,
   background
 ]
 

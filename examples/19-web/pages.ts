@@ -4,6 +4,7 @@ const page = (title: string, body: string): string => `<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <title>${title}</title>
+<link rel="icon" href="data:,">
 <style>
   body { font: 1rem/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; }
   label { display: block; margin: 1rem 0; } input, textarea { display: block; width: 100%; font: inherit; }
@@ -63,6 +64,15 @@ export const admin = page(
         if (name === "clean-up") row.insertCell().append(watched.get(id) ?? watch(id))
         else row.insertCell()
         row.insertCell().textContent = why ?? ""
+        if (state === "failed" || state === "dead") {
+          const again = document.createElement("button")
+          again.textContent = "Again"
+          again.onclick = async () => {
+            await fetch("/admin/tasks/" + encodeURIComponent(id) + "/requeue", { method: "POST" })
+            await show()
+          }
+          row.insertCell().append(again)
+        }
         return row
       })
     )

@@ -29,6 +29,7 @@ import { sourceOf } from "./report/Recording.ts"
 import { reportFiles, writeReports } from "./report/ReportFiles.ts"
 import { runDocumentOf } from "./report/RunDocuments.ts"
 import { stderrScreen, stdoutScreen } from "./Screens.ts"
+import { switchFlag } from "./SwitchFlag.ts"
 import type { Screen } from "./Table.ts"
 import { draw, style } from "./Table.ts"
 
@@ -54,7 +55,7 @@ export const demoCommand = Command.make(
       Flag.withDescription("Workers to compare with a serial run (default 5,3,2)"),
       Flag.withDefault([5, 3, 2])
     ),
-    json: Flag.Boolean("json").pipe(Flag.withDescription("Print one JSON document"), Flag.withDefault(false)),
+    json: switchFlag("json", "Print one JSON document"),
     report: outputFlags.report
   },
   Effect.fnUntraced(function* ({ json, report, scale, workers }) {

@@ -11,6 +11,7 @@ import type { Format } from "../sink/Encoder.ts"
 import * as Json from "../sink/Json.ts"
 import * as Parquet from "../sink/Parquet.ts"
 import { UsageError } from "./CliFailure.ts"
+import { switchFlag } from "./SwitchFlag.ts"
 
 const anyColumn = { name: "a", typeOid: 25, typeModifier: -1 }
 
@@ -35,18 +36,9 @@ export const outFlags = {
     Flag.withDescription("What stands for NULL in CSV (default nothing)"),
     Flag.optional
   ),
-  noHeader: Flag.Boolean("no-header").pipe(
-    Flag.withDescription("Leave the names of the columns out of CSV"),
-    Flag.withDefault(false)
-  ),
-  guardFormulas: Flag.Boolean("guard-formulas").pipe(
-    Flag.withDescription("Put ' before what a spreadsheet would run"),
-    Flag.withDefault(false)
-  ),
-  resume: Flag.Boolean("resume").pipe(
-    Flag.withDescription("Go on with the run that was not finished there"),
-    Flag.withDefault(false)
-  )
+  noHeader: switchFlag("no-header", "Leave the names of the columns out of CSV"),
+  guardFormulas: switchFlag("guard-formulas", "Put ' before what a spreadsheet would run"),
+  resume: switchFlag("resume", "Go on with the run that was not finished there")
 }
 
 const usage = (message: string) => new UsageError({ message })

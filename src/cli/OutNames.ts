@@ -56,11 +56,12 @@ interface Named {
 }
 
 /**
- * As file systems do that know no case, or that write accents in another way.
+ * As file systems do that know no case, or that write accents in another way. By small letters to capitals, as some of
+ * them take σ for ς, and ß for ss.
  *
  * @internal
  */
-export const folded = (path: string): string => path.normalize("NFC").toLowerCase()
+export const folded = (path: string): string => path.normalize("NFC").toLowerCase().toUpperCase().normalize("NFC")
 
 /**
  * The paths of the queries' files, with `/` between their parts, from the folder of the run. Says what is wrong with the

@@ -9,6 +9,7 @@ import { Flag } from "effect/cli"
 import type { Kept } from "./FileResult.ts"
 import { integer } from "./IntegerFlag.ts"
 import type { Output } from "./Output.ts"
+import { switchFlag } from "./SwitchFlag.ts"
 import { shorten } from "./Table.ts"
 
 /** Rows shown of a query when the flag does not say: what a person reads, and what a program may want. */
@@ -20,12 +21,8 @@ export const outputFlags = {
     Flag.withDescription("Rows per query (default 20, with --json 1000)"),
     Flag.optional
   ),
-  json: Flag.Boolean("json").pipe(Flag.withDescription("Print one JSON document"), Flag.withDefault(false)),
-  quiet: Flag.Boolean("quiet").pipe(
-    Flag.withAlias("q"),
-    Flag.withDescription("Print nothing but failures"),
-    Flag.withDefault(false)
-  ),
+  json: switchFlag("json", "Print one JSON document"),
+  quiet: switchFlag("quiet", "Print nothing but failures").pipe(Flag.withAlias("q")),
   report: Flag.String("report").pipe(
     Flag.withMetavar("file"),
     Flag.withDescription("A report: .html, .svg or .json (repeat for more)"),

@@ -8,14 +8,12 @@ import type { Command } from "effect/cli"
 import { Flag } from "effect/cli"
 import { UsageError } from "./CliFailure.ts"
 import { integer } from "./IntegerFlag.ts"
+import { switchFlag } from "./SwitchFlag.ts"
 
 /** @internal */
 export const placeFlags = {
   url: Flag.Redacted("url").pipe(Flag.withDescription("postgres://user:password@host:5432/database"), Flag.optional),
-  embedded: Flag.Boolean("embedded").pipe(
-    Flag.withDescription("Start a throw-away PostgreSQL for this run"),
-    Flag.withDefault(false)
-  ),
+  embedded: switchFlag("embedded", "Start a throw-away PostgreSQL for this run"),
   targets: Flag.String("targets").pipe(
     Flag.withMetavar("file"),
     Flag.withDescription("Run on each database of this file: name = url"),

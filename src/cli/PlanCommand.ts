@@ -4,7 +4,7 @@
  * @internal
  */
 import { Console, Effect } from "effect"
-import { Command, Flag } from "effect/cli"
+import { Command } from "effect/cli"
 import { estimates } from "../query/Learning.ts"
 import * as Plan from "../query/Plan.ts"
 import { UsageError } from "./CliFailure.ts"
@@ -14,14 +14,12 @@ import { planFlags } from "./PlanFlags.ts"
 import { factsOf, toTable } from "./PlanOutput.ts"
 import { readQueries } from "./QueryFiles.ts"
 import { stdoutScreen } from "./Screens.ts"
+import { switchFlag } from "./SwitchFlag.ts"
 
 const flags = {
   ...planFlags,
-  mermaid: Flag.Boolean("mermaid").pipe(
-    Flag.withDescription("Print the text of a picture, for Mermaid"),
-    Flag.withDefault(false)
-  ),
-  json: Flag.Boolean("json").pipe(Flag.withDescription("Print one JSON document"), Flag.withDefault(false))
+  mermaid: switchFlag("mermaid", "Print the text of a picture, for Mermaid"),
+  json: switchFlag("json", "Print one JSON document")
 }
 
 const summary = "Show the order in which the queries of .sql files would run"

@@ -11,6 +11,7 @@ import { durationFlag } from "./DurationText.ts"
 import type * as FileRun from "./FileRun.ts"
 import { integer } from "./IntegerFlag.ts"
 import type { Defaults } from "./QueryOptions.ts"
+import { switchFlag } from "./SwitchFlag.ts"
 
 /** @internal */
 export const runFlags = {
@@ -23,22 +24,10 @@ export const runFlags = {
     Flag.withDescription("What one failure means for the others (default continue)"),
     Flag.withDefault("continue")
   ),
-  singleTransaction: Flag.Boolean("single-transaction").pipe(
-    Flag.withDescription("Run each query as one transaction"),
-    Flag.withDefault(false)
-  ),
-  readOnly: Flag.Boolean("read-only").pipe(
-    Flag.withDescription("Let the server refuse whatever would write"),
-    Flag.withDefault(false)
-  ),
-  snapshot: Flag.Boolean("snapshot").pipe(
-    Flag.withDescription("Let all queries see one moment of the database"),
-    Flag.withDefault(false)
-  ),
-  allowStandby: Flag.Boolean("allow-standby").pipe(
-    Flag.withDescription("Take the snapshot on a standby, too"),
-    Flag.withDefault(false)
-  ),
+  singleTransaction: switchFlag("single-transaction", "Run each query as one transaction"),
+  readOnly: switchFlag("read-only", "Let the server refuse whatever would write"),
+  snapshot: switchFlag("snapshot", "Let all queries see one moment of the database"),
+  allowStandby: switchFlag("allow-standby", "Take the snapshot on a standby, too"),
   timeout: durationFlag("timeout").pipe(
     Flag.withDescription("Time for a query with its retries, such as 30s"),
     Flag.optional

@@ -39,7 +39,8 @@ export interface Options {
   readonly comments?: "none" | "query" | "trace" | undefined
   /**
    * How many queries a second have spans, as a number from 0. Of those beyond, only one that failed, was cancelled, was
-   * tried again or took 100 ms or more has one, and of these so many a second as well. Default 1,000; `Infinity` for all.
+   * tried again or took 100 ms or more has one, and of these so many a second as well; the others have none, nor has
+   * what their bodies make. Default 1,000; `Infinity` for all.
    */
   readonly spansPerSecond?: number | undefined
   /** Whether values are told: of parameters, and in the words of errors. Default false. */

@@ -170,6 +170,18 @@ const layerOf = <P, A, E, S extends Session>(
         continue
       }
       const isMissed = now - due.first > Timetables.lateMillis
+      if (isMissed && !isLate) {
+        // Another process may have been in time while this one was not.
+        const place = yield* advance({ ...beginning, to: due.to })
+        if (place !== cursor) {
+          cursor = place
+          continue
+        }
+        isLate = true
+        yield* Effect.logWarning(
+          `Schedule "${name}" missed what was due since ${textOf(due.first)}: ${consequence[missed]}`
+        )
+      }
       const offers = yield* Effect.forEach(due.occurrences, (one) => leavingOut(name, one, offerOf(one)))
       // Those that are made up for are all wanted: they neither replace nor leave out one another.
       const isMadeUpFor = missed === "all" && (isMissed || due.occurrences.length > 1)
@@ -179,13 +191,6 @@ const layerOf = <P, A, E, S extends Session>(
         offers: offers.flat(),
         overlap: isMadeUpFor ? "queue" : overlap
       })
-      // Once, however many parts it takes, and by the process that makes up for it.
-      if (isMissed && !isLate && cursor === due.to) {
-        isLate = true
-        yield* Effect.logWarning(
-          `Schedule "${name}" missed what was due since ${textOf(due.first)}: ${consequence[missed]}`
-        )
-      }
       // A store in memory answers at once, and all that was missed in a year would be one long turn.
       yield* Effect.yieldNow
     }
@@ -224,8 +229,10 @@ const offering =
         return new TaskError({ task: task.name, reason: new Impossible({ message }) })
       }
     })
+    const { name, priority, queue } = task
+    const terms = { name, priority, queue, at }
     return Effect.map(
-      Effect.flatMap(TaskOffer.maker(task, { at }, moment), (toOffer) => Effect.flatMap(made, toOffer)),
+      Effect.flatMap(made, (value) => TaskOffer.make(task, value, terms, {}, moment)),
       (offer): Offer => ({
         ...offer,
         id: `${schedule}@${textOf(moment)}`,

@@ -121,7 +121,8 @@ const offerAll = (
   const ids = new Map<TaskId, TaskId>()
   return offers.map((offer) => {
     const awaits = offer.awaits?.map((id) => ids.get(id) ?? id)
-    const id = known?.get(offer.id) ?? table.offer(awaits === undefined ? offer : { ...offer, awaits }, now)
+    const one = awaits === undefined ? offer : { ...offer, awaits }
+    const id = known?.get(offer.id) ?? table.offer(one, now, known !== undefined)
     ids.set(offer.id, id)
     return id
   })

@@ -94,7 +94,7 @@ export class TaskTable {
     return uniqueKey === undefined ? undefined : this.unique.get(uniqueNameOf(name, uniqueKey))?.id
   }
 
-  offer(offer: Offer, now: number): TaskId {
+  offer(offer: Offer, now: number, isGivenOut = false): TaskId {
     const known = this.entries.get(this.knownAs(offer) ?? "")
     if (known === undefined) {
       const { at, awaits } = offer
@@ -106,8 +106,9 @@ export class TaskTable {
       if (awaits !== undefined && !this.joins.add(entry, members, ({ state }) => isEnded(state))) this.join(entry, now)
       return offer.id
     }
-    if (!this.entries.has(offer.id)) {
-      // Whoever offered it in a transaction was given this id, before it was known that there is another.
+    if (isGivenOut && !this.entries.has(offer.id)) {
+      // Whoever offered it in a transaction was given this id, before it was known that there is another. Otherwise nobody
+      // has it, and a key that is offered each second would add one each second.
       this.entries.set(offer.id, known)
       known.ids.push(offer.id)
       this.changes.moved([offer.id])

@@ -12,7 +12,7 @@
  * - Cron is Effect's. An occurrence in an hour that does not exist (clocks go forward) is as much later as the clocks go; of
  *   those that are all in that hour, the first of a schedule that names its hours. In an hour that exists twice (clocks go
  *   back), one that names its hours has its occurrences the first time, and one for every hour has them both times; else
- *   there would be an hour without any. (As cronie has it since P. Vixie's cron 4.1, its manual page `cron(8)`.)
+ *   there would be an hour without any. (As cronie has it: its manual page `cron(8)`.)
  *
  * @internal
  */

@@ -55,12 +55,17 @@ type Needs<R, S extends Session> = S extends "none" ? R : Exclude<R, SqlClient> 
  */
 export const toLayer = <P, A, E, S extends Session, G, R>(
   task: Task<P, A, E, S, G>,
+  // What the task says is what holds: inferred from here as well, an error that it does not name would become one of its.
   handler: (
-    payload: P,
-    running: Running<S, G>
-  ) => Effect.Effect<A, E | QueryError | TaskError | Signal | (S extends "none" ? never : SqlError), R>
+    payload: NoInfer<P>,
+    running: NoInfer<Running<S, G>>
+  ) => Effect.Effect<
+    NoInfer<A>,
+    NoInfer<E> | QueryError | TaskError | Signal | (NoInfer<S> extends "none" ? never : SqlError),
+    R
+  >
 ): Layer.Layer<never, never, TaskRunner | Needs<R, S>> => {
-  const limited = (payload: P, attempt: Attempt, sql: SqlClient | undefined) => {
+  const limited = (payload: P, attempt: Attempt, work: Work<A>, sql: SqlClient | undefined) => {
     const { number, task: stored } = attempt
     const report = (progress: G) =>
       Effect.matchEffect(Schema.encodeEffect(task.progress)(progress), {
@@ -77,20 +82,26 @@ export const toLayer = <P, A, E, S extends Session, G, R>(
       attempt.begins(now)
       return handler(payload, running)
     })
-    return Effect.timeoutOrElse(begun, {
+    const inTime = Effect.timeoutOrElse(begun, {
       duration: afterMillis,
       orElse: () => Effect.fail(new TimedOut({ afterMillis }))
     })
+    const isKept = Effect.sync(() => {
+      work.isKept = true
+    })
+    const ends = Effect.tap(inTime, (value) => {
+      work.value = Option.some(value)
+      return sql !== undefined && task.session === "transaction" ? sql.afterCommit(isKept) : isKept
+    })
+    // In its context, too: what it enqueues waits for its transaction.
+    return sql === undefined ? ends : Effect.provideService(ends, SqlClient, sql)
   }
-  const once = (payload: P, attempt: Attempt): Effect.Effect<A, unknown, R | QueryPool> =>
+  const once = (payload: P, attempt: Attempt, work: Work<A>): Effect.Effect<A, unknown, R | QueryPool> =>
     task.session === "none"
-      ? limited(payload, attempt, undefined)
-      : Query.make(
-          task.name,
-          // In its context, too: what it enqueues waits for its transaction.
-          (sql) => Effect.provideService(limited(payload, attempt, sql), SqlClient, sql),
-          { mode: task.session === "transaction" ? "transaction" : "autocommit" }
-        )
+      ? limited(payload, attempt, work, undefined)
+      : Query.make(task.name, (sql) => limited(payload, attempt, work, sql), {
+          mode: task.session === "transaction" ? "transaction" : "autocommit"
+        })
   const { name, queue, timeoutMillis } = task
   const registered = Effect.gen(function* () {
     const { register } = yield* TaskRunner
@@ -114,21 +125,35 @@ export const toLayer = <P, A, E, S extends Session, G, R>(
   return layer as Layer.Layer<never, never, TaskRunner | Needs<R, S>>
 }
 
+/**
+ * What a handler has come to. Its transaction is committed before its query ends: one that is interrupted in between would
+ * be handed back, and what it did be done again.
+ */
+interface Work<A> {
+  value: Option.Option<A>
+  isKept: boolean
+}
+
 /** What becomes of an attempt does not depend on what it reported. */
 type Judged<P, A, E> = Omit<Task<P, A, E>, "progress">
 
 const attempted = <P, A, E, R>(
   task: Judged<P, A, E>,
   attempt: Attempt,
-  once: (payload: P, attempt: Attempt) => Effect.Effect<A, unknown, R>
+  once: (payload: P, attempt: Attempt, work: Work<A>) => Effect.Effect<A, unknown, R>
 ): Effect.Effect<Ending, never, R> =>
   Effect.matchEffect(Schema.decodeUnknownEffect(task.payload)(TaskEnd.payloadOf(attempt.task)), {
     onFailure: ({ message }) => Effect.succeed(gaveUp(`its payload does not agree with its schema: ${message}`)),
-    onSuccess: (payload) =>
+    onSuccess: (payload) => {
+      const work: Work<A> = { value: Option.none(), isKept: false }
       // Its runner's fiber cannot be interrupted elsewhere: whatever happens, it comes to say what became of the task.
-      Effect.flatMap(Effect.exit(Effect.interruptible(once(payload, attempt))), (exit) =>
-        Exit.isSuccess(exit) ? succeeded(task, exit.value) : endingOf(task, attempt, exit.cause)
-      )
+      return Effect.flatMap(Effect.exit(Effect.interruptible(once(payload, attempt, work))), (exit) => {
+        if (Exit.isSuccess(exit)) return succeeded(task, exit.value)
+        return work.isKept && Option.isSome(work.value)
+          ? succeeded(task, work.value.value)
+          : endingOf(task, attempt, exit.cause)
+      })
+    }
   })
 
 const gaveUp = (why: string): Ending => ({ input: { _tag: "giveUp" }, why })

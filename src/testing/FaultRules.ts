@@ -38,7 +38,21 @@ export interface Rule<out F> {
   readonly nth?: ReadonlyArray<number> | undefined
   /** How likely it is for each of these: from 0 to 1. Default 1. */
   readonly chance?: number | undefined
+  /** Asked at each of these whether it may happen now: for an outage that the test begins and ends. */
+  readonly when?: ((execution: Execution) => boolean) | undefined
   readonly fault: F
+}
+
+/**
+ * What is executed.
+ *
+ * @since 0.1.0
+ */
+export interface Execution {
+  /** Of the query, or of the operation. */
+  readonly name: string
+  /** Which execution of that name, from 1. */
+  readonly nth: number
 }
 
 /**
@@ -46,11 +60,7 @@ export interface Rule<out F> {
  *
  * @since 0.1.0
  */
-export interface Injected {
-  /** Of the query, or of the operation. */
-  readonly name: string
-  /** Which execution of that name, from 1. */
-  readonly nth: number
+export interface Injected extends Execution {
   readonly fault: (Fault<unknown> | FailAfter<unknown>)["_tag"]
 }
 
@@ -134,7 +144,7 @@ export class Judge<F extends { readonly _tag: Injected["fault"] }, A extends Rul
       this.counts.set(name, nth)
       for (const [place, rule] of this.rules.entries()) {
         const { chance = 1, fault } = rule
-        if (!isFor(rule) || rule.nth?.includes(nth) === false) continue
+        if (!isFor(rule) || rule.nth?.includes(nth) === false || rule.when?.({ name, nth }) === false) continue
         const drawn = yield* Random.withSeed(Random.next, JSON.stringify([seed, place, name, nth]))
         if (drawn >= chance) continue
         onFault?.({ name, nth, fault: fault._tag })

@@ -16,7 +16,8 @@
  * )
  * ```
  *
- * - The first rule that is for an execution is the one that counts.
+ * - The first rule that is for an execution is the one that counts. An outage is a rule with a `when` that a test turns
+ *   true and false.
  * - The same seed has the same faults, in whatever order fibers come. A test that fails should print its seed.
  * - Around a pool on PostgreSQL, what is done is done there; around `TestQueryPool`, nothing is needed.
  * - Statements of a `SqlClient` outside of queries have none.
@@ -35,7 +36,7 @@ import { Judge } from "./FaultRules.ts"
 
 export type { Said } from "./Failure.ts"
 export { sqlState } from "./Failure.ts"
-export type { FailAfter, Fault, Injected, Options, Rule } from "./FaultRules.ts"
+export type { Execution, FailAfter, Fault, Injected, Options, Rule } from "./FaultRules.ts"
 export { delay, fail, failAfter, hang, loseAnswer } from "./FaultRules.ts"
 export type { Operation, StoreRule } from "./FaultyStore.ts"
 export { store } from "./FaultyStore.ts"

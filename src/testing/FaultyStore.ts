@@ -33,8 +33,8 @@ type Verdict = Effect.Effect<Fault<TaskError["reason"]> | undefined>
 /**
  * Has faults happen to the operations of the store that it is provided with.
  *
- * One that fails has changed nothing. One whose answer is lost has, and fails with `StoreFailed`; a `watch` ends so after
- * its first change.
+ * One that fails has changed nothing. One whose answer is lost has, and fails with `StoreFailed`. Of a `watch`, each change
+ * is an execution, the first, empty one too.
  *
  * ```ts
  * const store = Layer.provideMerge(
@@ -70,7 +70,7 @@ const wrapped = (whole: Store, verdict: (name: string) => Verdict): Store => {
   return {
     // That each operation takes and gives what it did is what this does, and beyond what types can say of all of them.
     ...(Object.fromEntries(faulty) as Store),
-    watch: (ids) => Stream.unwrap(Effect.map(verdict("watch"), (fault) => changesWith(fault, watch(ids))))
+    watch: (ids) => Stream.mapEffect(watch(ids), (change) => effectWith(verdict("watch"), Effect.succeed(change)))
   }
 }
 
@@ -96,21 +96,3 @@ const effectWith = <A, R>(
         return Effect.flatMap(operation, () => Effect.fail(lost()))
     }
   })
-
-const changesWith = <A, R>(
-  fault: Fault<TaskError["reason"]> | undefined,
-  changes: Stream.Stream<A, TaskError, R>
-): Stream.Stream<A, TaskError, R> => {
-  switch (fault?._tag) {
-    case undefined:
-      return changes
-    case "Fail":
-      return Stream.fail(failed(fault.reason))
-    case "Delay":
-      return Stream.concat(Stream.fromEffectDrain(Effect.sleep(fault.millis)), changes)
-    case "Hang":
-      return Stream.never
-    case "LoseAnswer":
-      return Stream.concat(Stream.take(changes, 1), Stream.fail(lost()))
-  }
-}

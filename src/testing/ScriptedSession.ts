@@ -40,8 +40,8 @@ const aborted = () =>
     })
   )
 
-/** What is told of the statement that is sent is said by the fiber: it may be in a query that joined the session. */
-type NameOf = (fiber: Fiber.Fiber<unknown, unknown>) => string
+/** The name of the query that a fiber is in: it may be one that joined the session. */
+type NameOf = (fiber: Fiber.Fiber<unknown, unknown>) => string | undefined
 
 /** @internal */
 export class ScriptedSession implements Connection, Unit {
@@ -131,7 +131,7 @@ export class ScriptedSession implements Connection, Unit {
     return Effect.withFiber((fiber) => {
       const refused = this.refusal()
       if (refused !== undefined) return refused
-      const [verdict, answer] = this.begin(sql, params, this.nameOf(fiber))
+      const [verdict, answer] = this.begin(sql, params, this.nameOf(fiber) ?? this.query)
       return Effect.onExitPrimitive(Effect.mapError(rowsOf(answer), toSqlError), (exit) => {
         this.ended(verdict, exit)
         if (exit._tag === "Success") this.rows += exit.value.length
@@ -158,7 +158,7 @@ export class ScriptedSession implements Connection, Unit {
       Effect.withFiber((fiber) => {
         const refused = this.refusal()
         if (refused !== undefined) return refused
-        const [verdict, answer] = this.begin(sql, params, this.nameOf(fiber))
+        const [verdict, answer] = this.begin(sql, params, this.nameOf(fiber) ?? this.query)
         let isComplete = false
         this.isStreaming = true
         const rows = streamOf(answer).pipe(

@@ -27,29 +27,27 @@
  *
  * @since 0.1.0
  */
-import type { Scope } from "effect"
 import { Context, Effect, Layer, Stream } from "effect"
-import * as Reactivity from "effect/reactivity/Reactivity"
-import * as SqlClient from "effect/sql/SqlClient"
-import type { Acquirer, Borrower } from "effect/sql/SqlConnection"
+import { SqlClient } from "effect/sql/SqlClient"
 import { SqlError } from "effect/sql/SqlError"
-import * as Statement from "effect/sql/Statement"
-import { Slots } from "../internal/Slots.ts"
 import { classify, toQueryError } from "../pool/PgErrors.ts"
 import { PgLedger } from "../pool/PgLedger.ts"
 import { PgRefusal, refusal } from "../pool/PgRefusal.ts"
 import type { QueryError } from "../query/QueryError.ts"
-import { QueueFull, SnapshotLost } from "../query/QueryError.ts"
-import type { Limit, QueryInfo, Terms } from "../query/QueryPool.ts"
+import { SnapshotLost } from "../query/QueryError.ts"
+import type { QueryInfo, Terms } from "../query/QueryPool.ts"
 import { QueryPool } from "../query/QueryPool.ts"
 import type { Snapshot } from "../query/RunSnapshot.ts"
 import type { Failure } from "./Failure.ts"
-import { isOfOpening, toldBy, toSqlError } from "./Failure.ts"
+import { toldBy, toSqlError } from "./Failure.ts"
 import type { Ledger } from "./Ledger.ts"
 import { Book } from "./Ledger.ts"
 import type { Script } from "./Script.ts"
 import { Prompter } from "./Script.ts"
+import * as ScriptedClient from "./ScriptedClient.ts"
 import { ScriptedSession } from "./ScriptedSession.ts"
+import * as ScriptedSessions from "./ScriptedSessions.ts"
+import { within } from "./ScriptedSessions.ts"
 
 export type { Failure } from "./Failure.ts"
 export type { Ledger } from "./Ledger.ts"
@@ -85,7 +83,7 @@ export class TestQueryPool extends Context.Service<
     readonly ledger: Ledger
     readonly pool: QueryPool["Service"]
     /** What queries get as `sql`. Outside of a query each statement takes a session for itself. */
-    readonly sql: SqlClient.SqlClient
+    readonly sql: SqlClient
     /** Provides the pool to one effect. */
     readonly provide: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, Exclude<R, QueryPool>>
   }
@@ -96,16 +94,10 @@ export class TestQueryPool extends Context.Service<
  *
  * @since 0.1.0
  */
-export const layer = (
-  script: Script,
-  options?: Options
-): Layer.Layer<QueryPool | SqlClient.SqlClient | TestQueryPool> =>
+export const layer = (script: Script, options?: Options): Layer.Layer<QueryPool | SqlClient | TestQueryPool> =>
   Layer.effectContext(
     Effect.map(make(script, options), (made) =>
-      Context.make(TestQueryPool, made).pipe(
-        Context.add(QueryPool, made.pool),
-        Context.add(SqlClient.SqlClient, made.sql)
-      )
+      Context.make(TestQueryPool, made).pipe(Context.add(QueryPool, made.pool), Context.add(SqlClient, made.sql))
     )
   )
 
@@ -124,14 +116,6 @@ class Taken implements Snapshot {
   }
 }
 
-/** Where a fiber is: in which query, and on which session. */
-interface Place {
-  readonly session: ScriptedSession
-  readonly query: string
-}
-
-let pools = 0
-
 /**
  * A pool as `layer` provides it, for a test that has several.
  *
@@ -141,122 +125,28 @@ export const make = Effect.fnUntraced(function* (
   script: Script = {},
   options: Options = {}
 ): Effect.fn.Return<TestQueryPool["Service"]> {
-  const slots = new Slots(most("maxConnections", options.maxConnections ?? 10, 1))
-  const queueLimit = most("queueLimit", options.queueLimit ?? Infinity, 0)
+  const bounds = {
+    maxConnections: most("maxConnections", options.maxConnections ?? 10, 1),
+    queueLimit: most("queueLimit", options.queueLimit ?? Infinity, 0)
+  }
   const book = new Book()
-  const prompter = new Prompter(script)
-  // Of each pool its own: a query of one may run in the body of a query of another.
-  const id = pools++
-  const Current = Context.Service<Place>(`querypool/testing/Current/${id}`)
-  const transaction = Context.Service<SqlClient.TransactionConnection, SqlClient.TransactionConnection.Service>(
-    `querypool/testing/Transaction/${id}`
-  )
-
-  const nameOf = (fallback: string) => (fiber: { readonly context: Context.Context<never> }) =>
-    Context.getOrUndefined(fiber.context, Current)?.query ?? fallback
+  const keys = ScriptedClient.makeKeys()
 
   const around = (context: Context.Context<never>): ScriptedSession | undefined => {
-    const session = Context.getOrUndefined(context, Current)?.session
+    const session = Context.getOrUndefined(context, keys.current)?.session
     if (session !== undefined) return session
-    const connection = Context.getOrUndefined(context, transaction)?.[0]
+    const connection = Context.getOrUndefined(context, keys.transaction)?.[0]
     return connection instanceof ScriptedSession ? connection : undefined
   }
 
-  const connect = (query: string): Effect.Effect<void, SqlError> =>
-    Effect.suspend(() => {
-      const failure = prompter.opening(query, isOfOpening)
-      if (failure !== undefined) return Effect.fail(toSqlError(failure))
-      return Effect.mapError(options.connect?.(query) ?? Effect.void, toSqlError)
-    })
-
-  const begin = (query: string): ScriptedSession =>
-    new ScriptedSession(query, book.begin(query), prompter, book, nameOf(query))
-
-  const finish = (session: ScriptedSession): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      session.finish()
-      return Effect.andThen(
-        options.release?.(session.query) ?? Effect.void,
-        Effect.sync(() => book.end(session.query))
-      )
-    })
-
-  type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-
-  const slot = (restore: Restore, queue: Terms["queue"]): Effect.Effect<void, SqlError> => {
-    if (slots.used >= slots.size && slots.queue >= queueLimit) {
-      return Effect.fail(refusal(new QueueFull({ limit: queueLimit })))
-    }
-    return slots.take(
-      restore,
-      queue === undefined ? undefined : { millis: queue.millis, orElse: Effect.fail(refusal(queue.reason)) }
-    )
-  }
-
-  const lend = <A, E, R>(
-    query: string,
-    f: (session: ScriptedSession) => Effect.Effect<A, E, R>,
-    terms?: Terms | undefined
-  ): Effect.Effect<A, E | SqlError, R> =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(slot(restore, terms?.queue), () => {
-        const work = Effect.uninterruptibleMask((restoreWork) =>
-          Effect.flatMap(restoreWork(connect(query)), () => {
-            const session = begin(query)
-            return Effect.onExitPrimitive(restoreWork(Effect.suspend(() => f(session))), () => finish(session))
-          })
-        )
-        const limit = terms?.running?.()
-        const limited: Effect.Effect<A, E | SqlError, R> = limit === undefined ? work : within(limit, work)
-        return Effect.onExitPrimitive(restore(limited), () => {
-          slots.give()
-          return undefined
-        })
-      })
-    )
-
-  const lease = (query: string): Effect.Effect<ScriptedSession, SqlError, Scope.Scope> =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.acquireRelease(
-        Effect.andThen(
-          Effect.suspend(() => slot(restore, undefined)),
-          Effect.onError(
-            Effect.map(restore(connect(query)), () => begin(query)),
-            () => Effect.sync(() => slots.give())
-          )
-        ),
-        (session) =>
-          Effect.andThen(
-            finish(session),
-            Effect.sync(() => slots.give())
-          )
-      )
-    )
-
-  /** Statements outside of any query. */
-  const acquirer = (name: string): Acquirer =>
-    Effect.withFiber(({ context }) => {
-      const session = Context.getOrUndefined(context, Current)?.session
-      return session === undefined ? lease(name) : Effect.succeed(session)
-    })
-  const borrower: Borrower = (f) =>
-    Effect.withFiber(({ context }) => {
-      const session = Context.getOrUndefined(context, Current)?.session
-      return session === undefined ? lend("statement", f) : f(session)
-    })
-
-  const sql = yield* SqlClient.make({
-    driver: "pg",
-    compiler,
-    acquirer: acquirer("statement"),
-    borrower,
-    transactionAcquirer: acquirer("transaction"),
-    transactionService: transaction,
-    releaseSavepoint: (name) => `RELEASE SAVEPOINT ${name}`,
-    commit: (connection) => (connection instanceof ScriptedSession ? connection.commit : Effect.void),
-    isTransaction: (connection) => !(connection instanceof ScriptedSession) || connection.isConnected,
-    spanAttributes: [["db.system.name", "postgresql"]]
-  }).pipe(Effect.provide(Reactivity.layer))
+  const { lend, lease } = ScriptedSessions.make({
+    bounds,
+    options,
+    prompter: new Prompter(script),
+    book,
+    nameOf: ({ context }) => Context.getOrUndefined(context, keys.current)?.query
+  })
+  const sql = yield* ScriptedClient.make({ keys, lend, lease })
 
   const join = (query: string, snapshot: Terms["snapshot"]): Effect.Effect<void, SqlError> =>
     snapshot === undefined
@@ -272,7 +162,7 @@ export const make = Effect.fnUntraced(function* (
       session = on
       const unit = Effect.suspend(() => body(sql, on))
       const isTransaction = query.options.mode === "transaction" && terms?.snapshot === undefined
-      return Effect.provideService(isTransaction ? sql.withTransaction(unit) : unit, Current, {
+      return Effect.provideService(isTransaction ? sql.withTransaction(unit) : unit, keys.current, {
         session: on,
         query: query.name
       })
@@ -301,7 +191,7 @@ export const make = Effect.fnUntraced(function* (
           yield* join(query.name, terms?.snapshot)
         }
         yield* session.over() ?? Effect.void
-        return Stream.provideService(body(sql, session), Current, { session, query: query.name })
+        return Stream.provideService(body(sql, session), keys.current, { session, query: query.name })
       })
     ).pipe(Stream.mapError((error) => toTyped(query, session, error)))
   }
@@ -331,28 +221,10 @@ export const make = Effect.fnUntraced(function* (
     use,
     stream,
     snapshot,
-    within: (context) => Context.getOrUndefined(context, Current)?.session.query
+    within: (context) => Context.getOrUndefined(context, keys.current)?.session.query
   })
   return { ledger: book, pool, sql, provide: Effect.provideService(QueryPool, pool) }
 })
-
-/** PostgreSQL's, as its driver has it. */
-const compiler = Statement.makeCompiler({
-  dialect: "pg",
-  placeholder: (index) => `$${index}`,
-  onIdentifier: Statement.defaultEscape('"'),
-  onRecordUpdate: (placeholders, alias, columns, values, returning) => [
-    `(values ${placeholders}) AS ${alias}${columns}${returning === undefined ? "" : ` RETURNING ${returning[0]}`}`,
-    returning === undefined ? values.flat() : values.flat().concat(returning[1])
-  ],
-  onCustom: () => ["", []]
-})
-
-const within = <A, E, R>(limit: Limit, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
-  Effect.timeoutOrElse(effect, {
-    duration: Math.max(limit.millis, 0),
-    orElse: () => Effect.fail(refusal(limit.reason))
-  })
 
 const untouched = new PgLedger()
 

@@ -6,7 +6,7 @@ import type { Offer } from "../../src/task/TaskStore.ts"
 import { TaskStore } from "../../src/task/TaskStore.ts"
 import { joins } from "./TaskStoreJoins.ts"
 import { asked, claimOne, ids, stateOf, task, watching } from "./TaskStoreProbes.ts"
-import { agree } from "./TaskStoreModel.ts"
+import { agreeAlways } from "./TaskStoreModel.ts"
 import { schedules } from "./TaskStoreSchedules.ts"
 
 interface Options {
@@ -26,16 +26,7 @@ export const suite = (
   make: (options?: Options) => Layer.Layer<TaskStore>,
   { sequences }: { readonly sequences: number }
 ): void => {
-  it.effect(
-    "agrees with the pure machine in any sequence of commands",
-    () =>
-      Effect.gen(function* () {
-        for (let seed = 0; seed < sequences; seed++) {
-          yield* agree(seed, 30, 10).pipe(Effect.provide(make({ aging: "10 millis" })))
-        }
-      }),
-    300_000
-  )
+  it.effect("agrees with the pure machine in any sequence of commands", () => agreeAlways(make, sequences), 300_000)
 
   const has: Has = (promise, test, options) => it.effect(promise, () => Effect.provide(test, make(options)))
 

@@ -1,25 +1,23 @@
 /**
- * What a store has to do, said in the simplest way: the pure machine, a map and a sort. A sequence of commands that
- * follow from a seed is given to both, and after each of them they have to agree.
+ * A sequence of commands that follow from a seed is given to a store and to the model, and after each of them they have to
+ * agree. Of a sequence in which they do not, as few commands as possible are left.
  */
 import { assert } from "@effect/vitest"
-import { Effect, Result } from "effect"
-import type { Input, TaskState } from "../../src/task/TaskState.ts"
-import { awaiting, isEnded, move, offered, whyExpired } from "../../src/task/TaskState.ts"
-import type { Advance, Claim, Count, End, Json, Offer, Settlement } from "../../src/task/TaskStore.ts"
+import { Cause, Effect, Exit, type Layer } from "effect"
+import { isDeepStrictEqual } from "node:util"
+import { isEnded, whyExpired } from "../../src/task/TaskState.ts"
+import type { Advance, Claim, Count, Offer, Settlement } from "../../src/task/TaskStore.ts"
 import { TaskStore } from "../../src/task/TaskStore.ts"
 import { Dice } from "../chaos/Dice.ts"
+import { Model } from "./TaskModel.ts"
 
-interface Known {
-  readonly offer: Offer
-  state: TaskState
-  /** Which one it was of those that were offered or queued again. */
-  turn: number
-  result?: Json | undefined
-  why?: string | undefined
-  /** How those that it awaits had ended, once they all had. */
-  awaited?: ReadonlyArray<End> | undefined
+/** Beside what is compared here tens of millions of times, chai's own comparison takes most of the time. */
+const same = <A>(actual: A, expected: A, told: string): void => {
+  if (!isDeepStrictEqual(actual, expected)) assert.deepStrictEqual(actual, expected, told)
 }
+
+/** How long a task waits for one more of priority. */
+const agingMillis = 10
 
 const commands = [
   "offer",
@@ -38,121 +36,16 @@ const names = ["a", "b"] as const
 const queues = ["p", "q"] as const
 const schedules = ["s", "t"] as const
 
-/** What is said of a task that is not there. */
-
-class Model {
-  readonly tasks = new Map<string, Known>()
-  readonly cursors = new Map<string, number>()
-  readonly agingMillis: number
-  private turns = 0
-  /** Every token with which a task ended, to see that none does twice. */
-  readonly endings = new Set<string>()
-
-  constructor(agingMillis: number) {
-    this.agingMillis = agingMillis
-  }
-
-  offer(offer: Offer, now: number): void {
-    const { at, awaits, id } = offer
-    const state = awaits === undefined ? offered(now, at) : awaiting(now, at)
-    this.tasks.set(id, { offer, state, turn: this.turns++ })
-    this.join(now)
-  }
-
-  step(id: string, input: Input, now: number, said?: Pick<Settlement, "result" | "why">): boolean {
-    const known = this.tasks.get(id)
-    if (known === undefined) return false
-    const next = move(known.state, input, now)
-    if (Result.isFailure(next)) return false
-    known.state = next.success
-    if (input._tag === "requeue") known.turn = this.turns++
-    if (input._tag !== "renew") known.result = isEnded(known.state) ? said?.result : undefined
-    if (!["join", "due", "claim", "renew"].includes(input._tag)) known.why = said?.why
-    if (known.state._tag === "succeeded") known.awaited = undefined
-    this.join(now)
-    return true
-  }
-
-  /** Whatever awaits only what has ended goes on. */
-  private join(now: number): void {
-    for (const [id, known] of this.tasks) {
-      if (known.state._tag !== "awaiting") continue
-      const ends = (known.offer.awaits ?? []).map((member) => this.endOf(member))
-      if (ends.includes(undefined)) continue
-      known.awaited = ends.filter((end) => end !== undefined)
-      this.step(id, { _tag: "join" }, now)
-      this.step(id, { _tag: "due" }, now)
-    }
-  }
-
-  private endOf(id: string): End | undefined {
-    const known = this.tasks.get(id)
-    if (known === undefined) return { id, state: "unknown", attempts: 0 }
-    const { offer, result, state, why } = known
-    if (!isEnded(state)) return undefined
-    const end = { id, name: offer.name, state: state._tag, attempts: state.attempt }
-    return { ...end, ...(result !== undefined && { result }), ...(why !== undefined && { why }) }
-  }
-
-  advance({ from, offers, overlap, schedule, to }: Advance, now: number): number | undefined {
-    if (this.cursors.get(schedule) !== from) return this.cursors.get(schedule)
-    this.cursors.set(schedule, to)
-    const series = this.series(schedule)
-    if (offers.length === 0 || (overlap === "skip" && series.length > 0)) return to
-    if (overlap === "replace") for (const { offer } of series) this.step(offer.id, { _tag: "cancel" }, now)
-    for (const offer of offers) if (this.living(offer.name, offer.uniqueKey) === undefined) this.offer(offer, now)
-    return to
-  }
-
-  /** What has not ended of a schedule, the first first. */
-  series(schedule: string): ReadonlyArray<Known> {
-    return [...this.tasks.values()]
-      .filter(({ offer, state }) => offer.schedule === schedule && !isEnded(state))
-      .toSorted((x, y) => x.turn - y.turn)
-  }
-
-  mayRun(known: Known): boolean {
-    const { schedule } = known.offer
-    return schedule === undefined || this.series(schedule)[0] === known
-  }
-
-  living(name: string, key: string | undefined): Known | undefined {
-    if (key === undefined) return undefined
-    return [...this.tasks.values()].find(
-      ({ offer, state }) => offer.name === name && offer.uniqueKey === key && !isEnded(state)
-    )
-  }
-
-  get counts(): ReadonlyArray<Count> {
-    return [...this.tasks.values()].map(({ offer: { name, queue }, state }) => ({
-      queue,
-      name,
-      state: state._tag,
-      count: 1
-    }))
-  }
-
-  rank({ offer, state }: Known): number {
-    return state.at - offer.priority * this.agingMillis
-  }
-
-  /** All that may be claimed of a queue, the first first. */
-  claimable(queue: string, handled: ReadonlyArray<string>): ReadonlyArray<Known> {
-    return [...this.tasks.values()]
-      .filter(({ offer, state }) => state._tag === "ready" && offer.queue === queue && handled.includes(offer.name))
-      .filter((known) => this.mayRun(known))
-      .toSorted((x, y) => this.rank(x) - this.rank(y) || (x.offer.id < y.offer.id ? -1 : 1))
-  }
-
-  makeDue(now: number): void {
-    for (const id of this.tasks.keys()) this.step(id, { _tag: "due" }, now)
-  }
+/** The commands of a sequence that are given: each follows from the seed and its own number. */
+interface Sequence {
+  readonly seed: number
+  readonly steps: ReadonlyArray<number>
 }
 
-/** Gives the same commands to the store and to the model. */
-export const agree = Effect.fnUntraced(function* (seed: number, steps: number, agingMillis: number) {
+/** Gives the same commands to the store and to the model, and gives what they were, as far as they agreed. */
+const agree = Effect.fnUntraced(function* ({ seed, steps }: Sequence, said: Array<string>) {
   const store = yield* TaskStore
-  const dice = new Dice(seed)
+  let dice = new Dice(seed)
   const model = new Model(agingMillis)
   const claims: Array<Claim> = []
   let now = 0
@@ -163,6 +56,13 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
 
   const offerSome = Effect.fnUntraced(function* () {
     const offers = anyOffers()
+    const onDuplicate = dice.chance(0.2) ? "fail" : "existing"
+    const duplicate = onDuplicate === "fail" ? model.duplicateOf(offers) : undefined
+    if (duplicate !== undefined) {
+      const { reason } = yield* Effect.flip(store.offer(offers, now, { onDuplicate }))
+      same<unknown>({ ...reason }, { _tag: "Duplicate", ...duplicate }, told)
+      return
+    }
     const given = new Map<string, string>()
     const expected = offers.map((offer) => {
       const living = model.living(offer.name, offer.uniqueKey)
@@ -172,7 +72,7 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
       given.set(offer.id, id)
       return id
     })
-    assert.deepStrictEqual(yield* store.offer(offers, now), expected, told)
+    same(yield* store.offer(offers, now, { onDuplicate }), expected, told)
   })
 
   const anyOffers = (schedule?: string): ReadonlyArray<Offer> => {
@@ -192,7 +92,7 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
       offers: dice.chance(0.8) ? anyOffers(schedule) : [],
       overlap: dice.pick(["skip", "queue", "queue", "replace"])
     }
-    assert.deepStrictEqual(yield* store.advance([advance], now), [model.advance(advance, now)], told)
+    same(yield* store.advance([advance], now), [model.advance(advance, now)], told)
   })
 
   /** May await some that there are, some before it, and one that there is not. */
@@ -231,13 +131,13 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
       }
     }
     const claimed = yield* store.claim(request)
-    assert.deepStrictEqual(
+    same(
       claimed.map(({ id }) => id),
       expected,
       told
     )
     for (const { awaited, id, token } of claimed) {
-      assert.deepStrictEqual(awaited, model.tasks.get(id)?.awaited, `${told}: what ${id} has awaited`)
+      same(awaited, model.tasks.get(id)?.awaited, `${told}: what ${id} has awaited`)
       const before = claims.filter((claim) => claim.id === id)
       assert.isTrue(
         before.every((claim) => claim.token < token),
@@ -271,7 +171,7 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
       model.endings.add(ending)
     }
     const expected = stale.map(({ id, token }) => ({ id, token }))
-    assert.deepStrictEqual(yield* store.settle(settlements, now), expected, told)
+    same(yield* store.settle(settlements, now), expected, told)
   })
 
   const renewSome = Effect.fnUntraced(function* () {
@@ -280,7 +180,7 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
     const lost = some.filter(
       ({ id, token }) => !model.step(id, { _tag: "renew", token, leaseUntil: now + leaseMillis }, now)
     )
-    assert.deepStrictEqual(yield* store.renew(some, leaseMillis, now), lost, told)
+    same(yield* store.renew(some, leaseMillis, now), lost, told)
   })
 
   const cancelSome = Effect.fnUntraced(function* (input: "cancel" | "requeue") {
@@ -293,7 +193,7 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
       if (input === "requeue" && known.offer.awaits !== undefined && known.awaited === undefined) return false
       return model.step(id, { _tag: input }, now)
     })
-    assert.deepStrictEqual(yield* input === "cancel" ? store.cancel(ids, now) : store.requeue(ids, now), expected, told)
+    same(yield* input === "cancel" ? store.cancel(ids, now) : store.requeue(ids, now), expected, told)
   })
 
   const sweep = Effect.fnUntraced(function* () {
@@ -303,7 +203,7 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
       return model.step(id, { _tag: "expire", limit: 3 }, now, { why: whyExpired(state) }) ? [id] : []
     })
     const { expired, next } = yield* store.sweep(now)
-    assert.deepStrictEqual(expired.map(({ id }) => id).toSorted(), due.toSorted(), told)
+    same(expired.map(({ id }) => id).toSorted(), due.toSorted(), told)
     const moments = [...model.tasks.values()].flatMap(({ state }) => {
       if (state._tag === "running") return [state.leaseUntil]
       return state._tag === "scheduled" || state._tag === "retrying" ? [state.at] : []
@@ -314,10 +214,14 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
     )
   })
 
-  for (let step = 0; step < steps; step++) {
+  const given = new Set(steps)
+  for (let step = 0; step <= (steps.at(-1) ?? -1); step++) {
+    dice = new Dice(seed * 1000 + step)
     now += dice.between(0, 8)
+    if (!given.has(step)) continue
     const command = dice.pick(commands)
-    told = `seed ${seed}, step ${step}, ${command}`
+    told = `step ${step} at ${now}, ${command}`
+    said.push(told)
     if (command === "offer") yield* offerSome()
     else if (command === "advance") yield* advanceSome()
     else if (command === "claim") yield* claimSome()
@@ -325,13 +229,48 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
     else if (command === "renew") yield* renewSome()
     else if (command === "sweep") yield* sweep()
     else yield* cancelSome(command)
-    assert.deepStrictEqual(countsOf(yield* store.counts({})), countsOf(model.counts), told)
+    if (step % 5 === 0) same(countsOf(yield* store.counts({})), countsOf(model.counts), told)
     const ids = [...model.tasks.keys()]
     const stored = yield* store.get(ids)
-    assert.deepStrictEqual(
+    same(
       stored.map(({ id, state, why }) => [id, state, why]),
       ids.map((id) => [id, model.tasks.get(id)?.state, model.tasks.get(id)?.why]),
       told
+    )
+  }
+})
+
+type MakeStore = (options: { readonly aging: number }) => Layer.Layer<TaskStore>
+
+/** How a sequence ends, and what was said by then. */
+const tried = (make: MakeStore, sequence: Sequence) => {
+  const said: Array<string> = []
+  const exit = Effect.exit(Effect.provide(agree(sequence, said), make({ aging: agingMillis })))
+  return Effect.map(exit, (exit) => ({ exit, said }))
+}
+
+/** Leaves out one command after the other, as long as the store and the model do not agree. */
+const shrunk = Effect.fnUntraced(function* (make: MakeStore, { seed, steps }: Sequence) {
+  let few = steps
+  for (const step of steps.toReversed()) {
+    const fewer = few.filter((one) => one !== step)
+    const { exit } = yield* tried(make, { seed, steps: fewer })
+    if (Exit.isFailure(exit)) few = fewer
+  }
+  return { seed, steps: few }
+})
+
+/** Tries many sequences of thirty commands. Dies of the first in which a store does not do as the model. */
+export const agreeAlways = Effect.fnUntraced(function* (make: MakeStore, sequences: number) {
+  const steps = Array.from({ length: 30 }, (_, step) => step)
+  for (let seed = 0; seed < sequences; seed++) {
+    const { exit } = yield* tried(make, { seed, steps })
+    if (Exit.isSuccess(exit)) continue
+    const least = yield* shrunk(make, { seed, steps })
+    const { exit: last, said } = yield* tried(make, least)
+    const why = Exit.isFailure(last) ? Cause.pretty(last.cause) : "now they agree"
+    return yield* Effect.die(
+      new Error(`With seed ${seed} they do not agree. Of its commands these are enough:\n${said.join("\n")}\n${why}`)
     )
   }
 })

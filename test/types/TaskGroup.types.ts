@@ -117,6 +117,9 @@ const withoutErrors = Task.make("x", { payload: Schema.Tuple([Schema.Finite]) })
 const withoutFaults = Task.make("x", { payload: Schema.Tuple([Schema.Exit(Schema.Finite, Busy, Schema.Defect())]) })
 const withoutValue = Task.make("x", { payload: TaskGroup.exits([quiet]) })
 
+// Errors are effects too, which the checker of effects takes the refused ones for.
+// @effect-diagnostics missingEffectError:off
+
 // @ts-expect-error -- it knows nothing of Gone
 accept(TaskGroup.chord([aCount, aKeyed], withoutGone))
 // @ts-expect-error -- it knows of no errors at all

@@ -140,6 +140,21 @@ describe("the architecture", () => {
     assert.include(faults[0], rule)
   })
 
+  it("keeps the driver and every test framework away from what is for users' tests", () => {
+    const reached = new Set(["src/testing/index.ts"])
+    const outside = new Set<string>()
+    for (const path of reached) {
+      for (const { from, type } of importsOf(readFileSync(new URL(path, root), "utf8"))) {
+        if (type !== "") continue
+        if (from.startsWith(".")) reached.add(posix.join(posix.dirname(path), from))
+        else outside.add(from)
+      }
+    }
+    assert.includeMembers([...reached], ["src/pool/PgErrors.ts", "src/task/TaskStoreMemory.ts"])
+    const foreign = [...outside].filter((name) => name !== "effect" && !name.startsWith("effect/"))
+    assert.deepStrictEqual(foreign, [])
+  })
+
   it("lets the query folder name the types of effect/sql", () => {
     assert.deepStrictEqual(faultsOf("src/query/Run.ts", `import type { SqlError } from "effect/sql/SqlError"`), [])
   })

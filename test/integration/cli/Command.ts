@@ -59,8 +59,7 @@ export const start = (args: ReadonlyArray<string>, options: Options = {}): Effec
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => {
-        // Types are blanked out of the report's script where there is no compiled one.
-        const own = ["--conditions=@querypool/source", "--disable-warning=ExperimentalWarning"]
+        const own = ["--conditions=@querypool/source"]
         const command = [...own, ...(options.node ?? []), bin, ...args]
         const environment = environmentOf(options.env)
         const child =

@@ -5,9 +5,7 @@ import { join } from "node:path"
 import { inFolder } from "../../support/inFolder.ts"
 import * as Pg from "../../support/Pg.ts"
 import { outcomesOf, run, runJson } from "./Command.ts"
-
-const counted = (table: string) =>
-  Effect.flatMap(Pg.Pg, ({ observer }) => observer.value(`select count(*)::int from ${table}`))
+import { counted } from "./OutFolder.ts"
 
 /** Three queries that write to a table, of which the second fails until there is a row `mended`. */
 const three = (table: string) => `

@@ -3,10 +3,10 @@ import { Effect } from "effect"
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { ReportDocument } from "querypool"
-import { inFolder } from "../../support/inFolder.ts"
 import * as Pg from "../../support/Pg.ts"
 import { waitUntil } from "../../support/waitUntil.ts"
 import { databaseUrl, outcomesOf, querypool, run, runJson, start } from "./Command.ts"
+import { inOut } from "./OutFolder.ts"
 
 /** Files below a folder, but for what is the run's own. */
 const filesIn = (folder: string): ReadonlyArray<string> =>
@@ -14,9 +14,6 @@ const filesIn = (folder: string): ReadonlyArray<string> =>
     .filter((entry) => entry.isFile() && !entry.parentPath.endsWith(".querypool"))
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
     .toSorted()
-
-const inOut = <A, E, R>(use: (out: string, folder: string) => Effect.Effect<A, E, R>) =>
-  inFolder((folder) => use(join(folder, "out"), folder))
 
 layer(Pg.layer("Out"), { excludeTestServices: true })("a run with --out", (it) => {
   it.effect("writes a file for each query with a result, and tells what is in it", () =>
@@ -149,6 +146,7 @@ layer(Pg.layer("Out"), { excludeTestServices: true })("a run with --out", (it) =
           yield* refused(`-- name: ${name}\nselect 1;`, ["--out", out], why)
         }
         yield* refused("-- name: a\nselect 1;\n-- name: A\nselect 2;", ["--out", out], /"A" and "a" .* cannot both be/)
+        yield* refused("-- name: é\nselect 1;\n-- name: e\u0301\nselect 2;", ["--out", out], /cannot both be/)
         yield* refused("-- name: a\nselect 1; select 2;", ["--out", out], /:4: query "a" has another statement/)
         yield* refused("-- name: a\nselect 1;", ["--format", "json"], /--format is for the files of --out/)
         yield* refused("-- name: a\nselect 1;", ["--out", out, "--delimiter", "ab"], /Expected --delimiter to be one/)

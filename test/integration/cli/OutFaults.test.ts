@@ -6,9 +6,7 @@ import { inFileSystem, mayMount, remount } from "../../support/fileSystem.ts"
 import { inFolder } from "../../support/inFolder.ts"
 import * as Pg from "../../support/Pg.ts"
 import { databaseUrl, outcomesOf, querypool, run, runJson, start } from "./Command.ts"
-
-const counted = (table: string) =>
-  Effect.flatMap(Pg.Pg, ({ observer }) => observer.value(`select count(*)::int from ${table}`))
+import { counted, inOut, journalOf, journalPath } from "./OutFolder.ts"
 
 const gate = (key: number) =>
   Effect.gen(function* () {
@@ -64,12 +62,12 @@ layer(Pg.layer("OutFaults"), { excludeTestServices: true })("a run with --out", 
         yield* observer.rows("create table unwritten (i int)")
         const write = run("insert into unwritten values (1)", ["--out", out])
         yield* run("select 1", ["--out", out])
-        const before = readFileSync(join(out, ".querypool", "journal.ndjson"), "utf8")
+        const before = journalOf(out)
         fill(out)
         const full = yield* write
         assert.match(full.stderr, /^querypool: --out \S+ cannot be used: no space is left .*[Ff]ree some.*\n$/)
         assert.strictEqual(full.code, 2)
-        assert.strictEqual(readFileSync(join(out, ".querypool", "journal.ndjson"), "utf8"), before)
+        assert.strictEqual(journalOf(out), before)
         assert.deepStrictEqual(readdirSync(join(out, ".querypool")), ["journal.ndjson"])
         remount(out, "ro")
         const readOnly = yield* write
@@ -81,9 +79,8 @@ layer(Pg.layer("OutFaults"), { excludeTestServices: true })("a run with --out", 
   )
 
   it.effect.skipIf(process.getuid?.() === 0)("runs nothing in a folder that may not be written to", () =>
-    inFolder((folder) =>
+    inOut((out) =>
       Effect.gen(function* () {
-        const out = join(folder, "out")
         mkdirSync(out)
         chmodSync(out, 0o500)
         const { code, stderr } = yield* run("select 1", ["--out", out])
@@ -134,9 +131,8 @@ layer(Pg.layer("OutFaults"), { excludeTestServices: true })("a run with --out", 
   )
 
   it.effect("says that its folder has vanished, of what has no file as well", () =>
-    inFolder((folder) =>
+    inOut((out) =>
       Effect.gen(function* () {
-        const out = join(folder, "out")
         const { open, reached } = yield* gate(12)
         const running = yield* begin(
           out,
@@ -236,7 +232,7 @@ layer(Pg.layer("OutFaults"), { excludeTestServices: true })("a run with --out", 
     inFolder((out) =>
       Effect.gen(function* () {
         yield* run("select 1 / 0", ["--out", out])
-        writeFileSync(join(out, ".querypool", "journal.ndjson"), "\0\0\0\nnothing\n{}\n")
+        writeFileSync(journalPath(out), "\0\0\0\nnothing\n{}\n")
         const args = ["run", "-", "--out", out]
         const options = { env: { DATABASE_URL: yield* databaseUrl }, stdin: "select 1" }
         const resumed = yield* querypool([...args, "--resume"], options)

@@ -1,23 +1,12 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { execFileSync } from "node:child_process"
-import { closeSync, constants, existsSync, openSync, readFileSync, writeFileSync } from "node:fs"
+import { closeSync, constants, openSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { inFolder } from "../../support/inFolder.ts"
 import * as Pg from "../../support/Pg.ts"
 import { waitUntil } from "../../support/waitUntil.ts"
 import { databaseUrl, querypool, run, start } from "./Command.ts"
-
-const inOut = <A, E, R>(use: (out: string, folder: string) => Effect.Effect<A, E, R>) =>
-  inFolder((folder) => use(join(folder, "out"), folder))
-
-const journalOf = (out: string): string => {
-  const path = join(out, ".querypool", "journal.ndjson")
-  return existsSync(path) ? readFileSync(path, "utf8") : ""
-}
-
-const counted = (table: string) =>
-  Effect.flatMap(Pg.Pg, ({ observer }) => observer.value(`select count(*)::int from ${table}`))
+import { counted, inOut, journalOf } from "./OutFolder.ts"
 
 const anew = /^There is no unfinished run of these queries in .*\/out: starting anew$/m
 

@@ -7,11 +7,10 @@ import { inFolder } from "../../support/inFolder.ts"
 import * as Pg from "../../support/Pg.ts"
 import { waitUntil } from "../../support/waitUntil.ts"
 import { databaseUrl, outcomesOf, run, runJson, start } from "./Command.ts"
-
-const journalOf = (out: string) => join(out, ".querypool", "journal.ndjson")
+import { journalOf, journalPath } from "./OutFolder.ts"
 
 const tagsOf = (out: string) =>
-  readFileSync(journalOf(out), "utf8")
+  journalOf(out)
     .trimEnd()
     .split("\n")
     .map((line): string => JSON.parse(line)["_tag"])
@@ -100,14 +99,14 @@ layer(Pg.layer("Resume"), { excludeTestServices: true })("a run with --resume", 
       Effect.gen(function* () {
         yield* run(twoReads("1 / 0"), ["--out", out])
         const first = readFileSync(join(out, "a.csv"), "utf8")
-        appendFileSync(journalOf(out), '{"_tag":"ended","key":"')
+        appendFileSync(journalPath(out), '{"_tag":"ended","key":"')
         const second = yield* run(twoReads("1"), ["--out", out, "--resume"])
         assert.strictEqual(second.code, 0, second.stderr)
         assert.strictEqual(readFileSync(join(out, "a.csv"), "utf8"), first)
         assert.deepStrictEqual(tagsOf(out), ["begun", "ended", "ended", "resumed", "ended", "over"])
 
-        const lines = readFileSync(journalOf(out), "utf8").split("\n")
-        writeFileSync(journalOf(out), [lines[0], "garbage", ...lines.slice(1, 3), ""].join("\n"))
+        const lines = journalOf(out).split("\n")
+        writeFileSync(journalPath(out), [lines[0], "garbage", ...lines.slice(1, 3), ""].join("\n"))
         const third = yield* run(twoReads("1"), ["--out", out, "--resume"])
         assert.match(third.stderr, /^querypool: --resume cannot go on: .*journal.ndjson: line 2 is none of a journal's/)
         assert.strictEqual(third.code, 2)
@@ -161,6 +160,41 @@ layer(Pg.layer("Resume"), { excludeTestServices: true })("a run with --resume", 
         assert.match(fourth.stderr, /a run on elsewhere \(process 1\) uses it\. Wait for it, or remove .*lock.1-abc if/)
         assert.strictEqual(fourth.code, 2)
         assert.deepStrictEqual(readdirSync(join(out, ".querypool")).toSorted(), ["journal.ndjson", "lock.1-abc"])
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.effect("lets one of many into a folder that find the lock of a process that is gone", () =>
+    inFolder((out) =>
+      Effect.gen(function* () {
+        const { observer } = yield* Pg.Pg
+        const env = { DATABASE_URL: yield* databaseUrl }
+        yield* run("select 1 / 0", ["--out", out])
+        const gone = yield* Effect.scoped(Effect.tap(start(["--version"]), ({ ended }) => ended))
+        writeFileSync(
+          join(out, ".querypool", `lock.${gone.pid}-abc`),
+          JSON.stringify({ pid: gone.pid, host: hostname() })
+        )
+        yield* observer.hold(7)
+        const args = ["run", "-", "--out", out]
+        const stdin = "select 1 from pg_advisory_lock(7)"
+        const all = yield* Effect.forEach([1, 2, 3, 4], () => start(args, { env, stdin }))
+        let ended = 0
+        for (const { ended: end } of all) yield* Effect.forkScoped(Effect.tap(end, () => Effect.sync(() => ended++)))
+        yield* waitUntil(
+          "one is in, and all others have given up",
+          Effect.map(observer.backends, (backends) => {
+            assert.isAtMost(backends.filter(atGate).length, 1)
+            return ended === all.length - 1 && backends.some(atGate)
+          })
+        )
+        yield* observer.release(7)
+        const ends = yield* Effect.forEach(all, (each) => each.ended)
+        assert.deepStrictEqual(ends.map(({ code }) => code).toSorted(), [0, 2, 2, 2])
+        for (const { stderr } of ends.filter(({ code }) => code === 2)) {
+          assert.match(stderr, /^querypool: --out \S+ cannot be used: another run \(process \d+\) uses it\. .*\n$/)
+        }
+        assert.deepStrictEqual(readdirSync(join(out, ".querypool")), ["journal.ndjson"])
       }).pipe(Effect.scoped)
     )
   )

@@ -316,7 +316,8 @@ layer(Pg.layer("PgCopy"), { excludeTestServices: true })("rows as bytes", (it) =
           yield* Fiber.interrupt(run)
           assert.strictEqual(collector.bytes, bytes)
           const ended = events.find((event) => event._tag === "CancelEnded")
-          assert.isTrue(ended?._tag === "CancelEnded" && ended.how === "idle")
+          // On a busy machine it may take longer than the grace, after which it is terminated.
+          assert.isTrue(ended?._tag === "CancelEnded" && ended.how !== "unconfirmed")
           assert.isFalse(
             (yield* observer.backends).some((backend) => backend.pid === pid && backend.state === "active")
           )

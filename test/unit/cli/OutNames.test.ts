@@ -50,6 +50,9 @@ describe("the name of a file", () => {
   it("is no other query's, whatever the case, and no folder of another's", () => {
     assert.match(messageOf("a", "A") ?? "", /^a\.sql:2: query "A" and "a" in a\.sql:1 cannot both/)
     assert.isString(messageOf("é", "e\u0301"))
+    assert.isString(messageOf("ΟΣ", "οσ"))
+    assert.isString(messageOf("οσ", "ος"))
+    assert.isString(messageOf("straße", "STRASSE"))
     assert.isString(messageOf("a", "a.csv/b"))
     assert.isString(messageOf("a.csv/b", "a"))
     assert.isString(messageOf("x/y.csv/b", "X/Y"))

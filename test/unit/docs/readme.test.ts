@@ -10,15 +10,28 @@ const readme = read("README.md")
 const blocks = (language: string): ReadonlyArray<string> =>
   [...readme.matchAll(/^```(\w+)\n([^]*?)\n```$/gm)].flatMap(([, of, text = ""]) => (of === language ? [text] : []))
 
+const examples = readdirSync(new URL("examples", root))
+  .filter((name) => /^\d\d-.*\.ts$/.test(name))
+  .map((name) => read(`examples/${name}`))
+
+describe("docs/tasks.md", () => {
+  it("shows nothing that is not a part of an example, which is run with its output asserted", () => {
+    const shown = [...read("docs/tasks.md").matchAll(/^```ts\n([^]*?)\n```$/gm)].map(([, text = ""]) => text)
+    assert.isAtLeast(shown.length, 5)
+    for (const block of shown)
+      assert.isTrue(
+        examples.some((text) => text.includes(block)),
+        block
+      )
+  })
+})
+
 describe("README", () => {
   it("shows the first example, which is run with its output asserted", () => {
     assert.include(readme, read("examples/01-many-queries.ts").trim())
   })
 
   it("shows no program that is not a part of such an example", () => {
-    const examples = readdirSync(new URL("examples", root))
-      .filter((name) => /^\d\d-.*\.ts$/.test(name))
-      .map((name) => read(`examples/${name}`))
     assert.isAtLeast(blocks("ts").length, 2)
     for (const block of blocks("ts"))
       assert.isTrue(

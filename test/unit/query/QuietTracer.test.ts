@@ -44,7 +44,7 @@ describe("a tracer of what is not followed", () => {
   it.effect("tells no span, and leaves an error the names of those that it went through", () =>
     Effect.gen(function* () {
       const { quietly, recorder } = make()
-      const failing = Effect.withSpan(Effect.fail(new Error("no")), "mine")
+      const failing = Effect.withSpan(Effect.fail("no"), "mine")
       const cause = yield* Effect.flip(Effect.sandbox(quietly(failing)))
       assert.match(Cause.pretty(cause), /at mine \(/)
       assert.deepStrictEqual(recorder.spans, [])

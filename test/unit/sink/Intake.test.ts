@@ -70,6 +70,51 @@ describe("Intake", () => {
     })
   )
 
+  it.effect("lets the server go on waiting where what came early is enough by itself", () =>
+    Effect.gen(function* () {
+      const intake = new Intake()
+      const flow = makeFlow()
+      intake.columns(columns, flow)
+      give(intake, [["x".repeat(2 * mebibyte)]])
+      intake.begin(yield* lineFormat({ pieceBytes: 1000 }).encoder(columns))
+      assert.isTrue(flow.paused)
+      intake.complete()
+      yield* drain(intake)
+      assert.isFalse(flow.paused)
+    })
+  )
+
+  it.effect("lets a session wait that begins while the file is behind", () =>
+    Effect.gen(function* () {
+      const intake = new Intake()
+      const [first, second] = [makeFlow(), makeFlow()]
+      yield* begun(intake, first, 1000)
+      give(intake, [["x".repeat(2 * mebibyte)]])
+      intake.columns(columns, second)
+      assert.deepStrictEqual([first.paused, second.paused], [true, true])
+      intake.complete()
+      yield* drain(intake)
+      assert.deepStrictEqual([first.paused, second.paused], [false, false])
+    })
+  )
+
+  it("gives an encoder that has failed nothing more", () => {
+    const intake = new Intake()
+    let added = 0
+    intake.columns(columns, makeFlow())
+    intake.begin({
+      add: () => {
+        added++
+        throw new SinkError({ reason: new NotEncodable({ message: "no" }) })
+      },
+      take: () => [],
+      end: () => []
+    })
+    give(intake, [["1"]])
+    give(intake, [["2"]])
+    assert.strictEqual(added, 1)
+  })
+
   it.effect("knows of no columns when the statement has ended without", () =>
     Effect.gen(function* () {
       const intake = new Intake()

@@ -83,6 +83,16 @@ describe("JSON", () => {
   it("has room for whatever a row becomes", () => {
     const control = "\u0001".repeat(300_000)
     assert.strictEqual(cell(TypeOid.text, control), `"${"\\u0001".repeat(300_000)}"`)
+    // Rows that come at once, of which each is short.
+    const short = "\u0001".repeat(3000)
+    assert.strictEqual(
+      file(
+        Json.ndjson,
+        [TypeOid.text],
+        Array.from({ length: 40 }, () => [short])
+      ),
+      `{"c0":"${"\\u0001".repeat(3000)}"}\n`.repeat(40)
+    )
     const bools = `{${Array.from({ length: 200_000 }, () => "t").join(",")}}`
     assert.strictEqual(cell(1000, bools), `[${Array.from({ length: 200_000 }, () => "true").join(",")}]`)
   })

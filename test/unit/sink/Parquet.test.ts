@@ -5,6 +5,7 @@ import { TypeOid } from "../../../src/internal/TypeOid.ts"
 import * as Parquet from "../../../src/sink/Parquet.ts"
 import { longestText } from "../../../src/sink/ParquetType.ts"
 import * as PgText from "../../../src/sink/PgText.ts"
+import { dataRows } from "../../support/dataRows.ts"
 
 /** The beginning of a row of one value, which is said to be so long. */
 const rowWith = (valueBytes: number): Buffer => {
@@ -38,6 +39,35 @@ describe("a text that is too long for Parquet", () => {
       const file = Uint8Array.from(Buffer.concat([...encoder.take(), ...encoder.end()])).buffer
       assert.deepStrictEqual(yield* Effect.promise(() => parquetReadObjects({ file })), [{ body: null }])
     })
+  )
+})
+
+it.effect("Parquet ends a row group at some megabytes, whatever its rows", () =>
+  Effect.gen(function* () {
+    const encoder = yield* Parquet.make({ compression: "none" }).encoder([column])
+    const row = dataRows([["x".repeat(4 * 1024 * 1024)]])
+    const given: Array<number> = []
+    for (let count = 0; count < 9; count++) {
+      encoder.add(row, 0, row.length)
+      given.push(encoder.take().length)
+    }
+    assert.deepStrictEqual(given, [0, 0, 0, 1, 0, 0, 0, 1, 0])
+  })
+)
+
+it.effect("Parquet has no bounds of documents, which would be as long as these", () =>
+  Effect.gen(function* () {
+    const encoder = yield* Parquet.make({ compression: "none" }).encoder([{ ...column, typeOid: TypeOid.jsonb }])
+    const row = dataRows([[`"${"x".repeat(100_000)}"`]])
+    encoder.add(row, 0, row.length)
+    assert.isBelow(Buffer.concat([...encoder.take(), ...encoder.end()]).length, 102_000)
+  })
+)
+
+it("a decimal of another scale than its type's is none", () => {
+  assert.deepStrictEqual(
+    ["1.50", "-0.01", "1.5", "1", "1.500"].map((text) => PgText.decimal(Buffer.from(text), 0, text.length, 2)),
+    [150, -1, undefined, undefined, undefined]
   )
 })
 

@@ -156,6 +156,74 @@ describe("a file", () => {
   )
 })
 
+/** The file system, with a note of what is done to files, and one operation of them that waits to be let on. */
+const noted = (waiting?: "rename" | "writeAll") => {
+  const done: Array<string> = []
+  const arrived = Promise.withResolvers<void>()
+  const released = Promise.withResolvers<void>()
+  const note = <A, E, R>(name: string, effect: Effect.Effect<A, E, R>) =>
+    Effect.tap(
+      name === waiting
+        ? Effect.andThen(
+            Effect.promise(() => {
+              arrived.resolve()
+              return released.promise
+            }),
+            effect
+          )
+        : effect,
+      () => Effect.sync(() => done.push(name))
+    )
+  const layer = Layer.provideMerge(
+    Layer.effect(
+      FileSystem.FileSystem,
+      Effect.map(FileSystem.FileSystem, (fs) =>
+        FileSystem.FileSystem.of({
+          ...fs,
+          open: (path, options) =>
+            Effect.map(fs.open(path, options), (file) => ({
+              ...file,
+              sync: note(options?.flag === "r" ? "sync of the folder" : "sync", file.sync),
+              writeAll: (bytes: Uint8Array) => note("writeAll", file.writeAll(bytes))
+            })),
+          rename: (from, to) => note("rename", fs.rename(from, to))
+        })
+      )
+    ),
+    files
+  )
+  return { done, arrived: Effect.promise(() => arrived.promise), release: () => released.resolve(), layer }
+}
+
+describe("a file, in which order", () => {
+  it.effect("is on the disk before it has its name, and its name is then", () => {
+    const { done, layer } = noted()
+    return inFolder((folder) => kept(join(folder, "a.csv"), "x")).pipe(
+      Effect.provide(layer),
+      Effect.andThen(
+        Effect.sync(() => assert.deepStrictEqual(done, ["writeAll", "sync", "rename", "sync of the folder"]))
+      )
+    )
+  })
+
+  it.effect.each(["writeAll", "rename"] as const)("is not left in the middle of %s", (operation) => {
+    const { arrived, done, layer, release } = noted(operation)
+    return inFolder((folder) =>
+      Effect.gen(function* () {
+        const writing = yield* Effect.forkChild(kept(join(folder, "a.csv"), "x"))
+        yield* arrived
+        const interrupting = yield* Effect.forkChild(Fiber.interrupt(writing), { startImmediately: true })
+        for (let turn = 0; turn < 20; turn++) yield* Effect.promise(() => new Promise((next) => setImmediate(next)))
+        assert.isUndefined(interrupting.pollUnsafe())
+        release()
+        yield* Fiber.join(interrupting)
+        assert.include(done, operation)
+        assert.deepStrictEqual(readdirSync(folder), operation === "rename" ? ["a.csv"] : [])
+      })
+    ).pipe(Effect.provide(layer))
+  })
+})
+
 describe("a file that cannot be", () => {
   it.effect("is refused in place of a folder", () =>
     inFolder((folder) =>

@@ -297,16 +297,14 @@ describe("a chord", () => {
     const { got, layer } = callback(pair)
     return Effect.gen(function* () {
       const { cancel } = yield* TaskStore
-      const runner = (handlers: Layer.Layer<never, never, TaskRunner.TaskRunner>) =>
-        Layer.provide(handlers, TaskRunner.layer())
       const ids = yield* Effect.gen(function* () {
         const { members } = yield* TaskGroup.chord([member(work, "a"), member(nobodys, undefined)], pair)
         yield* members[0].await
         return members.map(({ id }) => id)
-      }).pipe(Effect.provide(runner(worker())))
+      }).pipe(Effect.provide(Layer.provide(worker(), TaskRunner.layer())))
       yield* cancel(ids, 0)
       assert.deepStrictEqual(yield* statesOf, ["work succeeded", "nobodys cancelled", "pair ready"])
-      yield* Effect.provide(timePasses(0), runner(layer))
+      yield* Effect.provide(timePasses(0), Layer.provide(layer, TaskRunner.layer()))
       assert.deepStrictEqual(got.flat().map(told), ["a", "TaskError: Cancelled"])
     }).pipe(Effect.provide(layerMemory()))
   })

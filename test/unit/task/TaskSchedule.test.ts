@@ -46,13 +46,28 @@ const offered = Effect.gen(function* () {
   return (yield* list({ limit: 1000 })).map(({ payload }) => payload)
 })
 
-/** The layer, until the effect that it gives, or the end of the test. */
+/** A clock that goes as the test's does, and shows so much more. */
+const another = Effect.map(Clock.Clock, (clock) => {
+  let more = 0
+  const shifted: Clock.Clock = {
+    currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + more,
+    currentTimeMillis: Effect.sync(() => clock.currentTimeMillisUnsafe() + more),
+    currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe(),
+    currentTimeNanos: clock.currentTimeNanos,
+    monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
+    monotonicTimeNanos: clock.monotonicTimeNanos,
+    sleep: (duration) => clock.sleep(duration)
+  }
+  return { clock: shifted, lead: (millis: number) => void (more = millis) }
+})
+
+/** The layer, until it is closed, or to the end of the test. */
 const open = Effect.fnUntraced(function* (schedule: Layer.Layer<never, TaskError, TaskStore>, clock?: Clock.Clock) {
   const scope = yield* Scope.fork(yield* Effect.scope)
   const build = Layer.buildWithScope(schedule, scope)
   yield* clock === undefined ? build : Effect.provideService(build, Clock.Clock, clock)
   yield* timePasses(0)
-  return Scope.close(scope, Exit.void)
+  return { close: Scope.close(scope, Exit.void) }
 })
 
 /** What becomes in 80 ms of what is due each 10 and takes 25. */
@@ -165,33 +180,22 @@ describe("a schedule", () => {
 
   it.effect("does not begin the one that replaces another before that one has stopped", () => {
     const events: Array<string> = []
-    const slow = Task.toLayer(tick, (at) =>
-      Effect.gen(function* () {
-        events.push(`${at} begins`)
-        yield* Effect.onInterrupt(Effect.never, () =>
-          Effect.andThen(
-            Effect.sleep(4),
-            Effect.sync(() => events.push(`${at} stopped`))
-          )
-        )
-      })
-    )
-    return Effect.replicateEffect(timePasses(2), 12, { discard: true }).pipe(
-      Effect.provide(
-        Layer.provideMerge(
-          Layer.merge(
-            TaskSchedule.every("often", tick, moment, { every: 10, overlap: "replace" }),
-            Layer.provide(slow, TaskRunner.layer({ drain: 0 }))
-          ),
-          layerMemory()
-        )
-      ),
-      Effect.forkChild,
-      Effect.andThen(Effect.replicateEffect(timePasses(1), 60, { discard: true })),
-      Effect.andThen(
-        Effect.sync(() => assert.deepStrictEqual(events.slice(0, 3), ["10 begins", "10 stopped", "20 begins"]))
+    const slow = Task.toLayer(tick, (at) => {
+      const stopped = Effect.sync(() => events.push(`${at} stopped`))
+      return Effect.andThen(
+        Effect.sync(() => events.push(`${at} begins`)),
+        Effect.onInterrupt(Effect.never, () => (at === 10 ? Effect.andThen(Effect.sleep(4), stopped) : Effect.void))
       )
-    )
+    })
+    const schedule = TaskSchedule.every("often", tick, moment, { every: 10, overlap: "replace" })
+    return Effect.gen(function* () {
+      const { close } = yield* open(Layer.merge(schedule, Layer.provide(slow, TaskRunner.layer({ drain: 0 }))))
+      yield* timePasses(23)
+      assert.deepStrictEqual(events, ["10 begins"])
+      yield* timePasses(1)
+      assert.deepStrictEqual(events, ["10 begins", "10 stopped", "20 begins"])
+      yield* close
+    }).pipe(Effect.provide(layerMemory()))
   })
 
   const expectedOf: Readonly<Record<Missed, ReadonlyArray<number>>> = {
@@ -206,12 +210,12 @@ describe("a schedule", () => {
     it.effect(`makes up for ${made} of what was due while no process had it`, () => {
       const { lines, logger } = logged()
       return Effect.gen(function* () {
-        const close = yield* open(hourly)
+        const { close } = yield* open(hourly)
         yield* timePasses(120_000)
         yield* close
         yield* timePasses(3 * 3_600_000)
         assert.deepStrictEqual(yield* offered, [])
-        const again = yield* open(hourly)
+        const { close: again } = yield* open(hourly)
         assert.sameMembers([...(yield* offered)], [...expectedOf[missed]])
         assert.lengthOf(lines, 1)
         assert.match(lines[0] ?? "", /Warn: Schedule "hourly" missed what was due since 1970-01-01T01:00:00.000Z: /)
@@ -223,25 +227,15 @@ describe("a schedule", () => {
 
     it.effect(`makes up for ${made} of what was due while the machine slept`, () =>
       Effect.gen(function* () {
-        let asleep = 0
-        const clock = yield* Clock.Clock
-        const ofMachine: Clock.Clock = {
-          currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + asleep,
-          currentTimeMillis: Effect.sync(() => clock.currentTimeMillisUnsafe() + asleep),
-          currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe(),
-          currentTimeNanos: clock.currentTimeNanos,
-          monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
-          monotonicTimeNanos: clock.monotonicTimeNanos,
-          sleep: (duration) => clock.sleep(duration)
-        }
-        const close = yield* open(hourly, ofMachine)
+        const { clock, lead } = yield* another
+        const { close } = yield* open(hourly, clock)
         yield* timePasses(90_000)
-        asleep = 3 * 3_600_000 + 120_000
+        lead(3 * 3_600_000 + 120_000)
         yield* timePasses(29_999)
         assert.deepStrictEqual(yield* offered, [])
         yield* timePasses(1)
         assert.sameMembers([...(yield* offered)], [...expectedOf[missed]])
-        yield* timePasses(4 * 3_600_000 - asleep - (yield* Clock.currentTimeMillis))
+        yield* timePasses(3_600_000 - 120_000 - (yield* Clock.currentTimeMillis))
         assert.sameMembers([...(yield* offered)], [...expectedOf[missed], 4 * 3_600_000])
         yield* close
       }).pipe(Effect.provide(layerMemory()))
@@ -256,9 +250,9 @@ describe("a schedule", () => {
         const hours = (yield* Clock.currentTimeMillis) / 3_600_000
         const missed = [1, 2, 3].map((hour) => (Math.floor(hours) + hour) * 3_600_000)
         yield* Effect.gen(function* () {
-          yield* Effect.flatten(open(schedule))
+          yield* (yield* open(schedule)).close
           yield* timePasses(3 * 3_600_000)
-          const close = yield* open(Layer.merge(schedule, layer))
+          const { close } = yield* open(Layer.merge(schedule, layer))
           for (let turn = 0; turn < 7; turn++) yield* timePasses(5)
           assert.deepStrictEqual(ended, missed, overlap)
           yield* close
@@ -267,17 +261,37 @@ describe("a schedule", () => {
     })
   )
 
-  it.effect("makes up for a great many in parts, each with its place", () =>
-    Effect.gen(function* () {
+  it.effect("makes up for a great many in parts, each with its place, and says so once", () => {
+    const { lines, logger } = logged()
+    return Effect.gen(function* () {
       const schedule = TaskSchedule.every("often", tick, moment, { every: "1 second", missed: "all" })
-      yield* Effect.flatten(open(schedule))
+      yield* (yield* open(schedule)).close
       yield* timePasses(500_000)
-      const close = yield* open(schedule)
+      const { close } = yield* open(schedule)
       for (let turn = 0; turn < 10; turn++) yield* timePasses(0)
       assert.lengthOf(yield* offered, 500)
+      assert.lengthOf(lines, 1)
       yield* close
-    }).pipe(Effect.provide(layerMemory()))
-  )
+    }).pipe(Effect.provide(Layer.merge(layerMemory(), logger)))
+  })
+
+  it.effect("says of nothing that it was missed which another process had in time", () => {
+    const { lines, logger } = logged()
+    return Effect.gen(function* () {
+      const schedule = TaskSchedule.every("hourly", tick, moment, { every: "1 hour", overlap: "queue" })
+      const { clock, lead } = yield* another
+      const { close: first } = yield* open(schedule)
+      const { close: second } = yield* open(schedule, clock)
+      lead(-3 * 3_600_000)
+      yield* timePasses(3 * 3_600_000 + 120_000)
+      lead(0)
+      yield* timePasses(3_600_000)
+      assert.lengthOf(yield* offered, 4)
+      assert.deepStrictEqual(lines, [])
+      yield* first
+      yield* second
+    }).pipe(Effect.provide(Layer.merge(layerMemory(), logger)))
+  })
 
   it.effect("offers each occurrence once where two processes have it", () => {
     const { layer, ran } = running()
@@ -285,13 +299,12 @@ describe("a schedule", () => {
       for (const overlap of ["queue", "skip"] as const) {
         ran.length = 0
         const schedule = TaskSchedule.cron("minutely", tick, moment, { cron: "* * * * *", overlap, jitter: 100 })
-        const close = yield* Effect.all([open(schedule), open(schedule)])
+        const [first, second] = yield* Effect.all([open(schedule), open(schedule)])
         for (let minute = 0; minute < 5; minute++) yield* timePasses(60_000)
-        const [first, second] = close
-        yield* first
+        yield* first.close
         for (let minute = 0; minute < 5; minute++) yield* timePasses(60_000)
         yield* timePasses(100)
-        yield* second
+        yield* second.close
         const moments = ran.map(([at]) => at)
         assert.lengthOf(moments, 10)
         assert.deepStrictEqual(moments, [...new Set(moments)])
@@ -301,7 +314,7 @@ describe("a schedule", () => {
 
   it.effect("stops with its layer", () =>
     Effect.gen(function* () {
-      const close = yield* open(TaskSchedule.every("often", tick, moment, { every: 10 }))
+      const { close } = yield* open(TaskSchedule.every("often", tick, moment, { every: 10 }))
       yield* timePasses(10)
       yield* close
       yield* timePasses(100)
@@ -311,7 +324,7 @@ describe("a schedule", () => {
 
   it.effect("names its occurrences by its own name and the moment", () =>
     Effect.gen(function* () {
-      const close = yield* open(TaskSchedule.every("often", tick, 7, { every: "90 minutes", jitter: 1000 }))
+      const { close } = yield* open(TaskSchedule.every("often", tick, 7, { every: "90 minutes", jitter: 1000 }))
       yield* timePasses(2 * 5_400_000)
       const { list } = yield* TaskStore
       const [first] = yield* list({})
@@ -336,7 +349,7 @@ describe("a schedule", () => {
           asked++ === 0 || (asked > 2 && asked < 5) ? Effect.fail(error) : store.advance(advances, now)
       })
       const schedule = TaskSchedule.every("often", tick, moment, { every: "10 seconds" })
-      const close = yield* Effect.provideService(open(schedule), TaskStore, failing)
+      const { close } = yield* Effect.provideService(open(schedule), TaskStore, failing)
       yield* timePasses(10_000)
       assert.deepStrictEqual(yield* offered, [])
       yield* timePasses(2000)
@@ -355,7 +368,7 @@ describe("a schedule", () => {
       let [store] = stores
       const schedule = TaskSchedule.every("often", tick, moment, { every: 10, missed: "all" })
       const proxy = TaskStore.of({ ...store, advance: (advances, now) => store.advance(advances, now) })
-      const close = yield* Effect.provideService(open(schedule), TaskStore, proxy)
+      const { close } = yield* Effect.provideService(open(schedule), TaskStore, proxy)
       yield* timePasses(10)
       store = stores[1]
       yield* timePasses(10)
@@ -368,7 +381,7 @@ describe("a schedule", () => {
   it.effect("leaves out an occurrence whose payload cannot be made, tells of it, and goes on", () => {
     const { lines, logger } = logged()
     return Effect.gen(function* () {
-      const close = yield* open(TaskSchedule.every("often", tick, faulty, { every: 10, overlap: "queue" }))
+      const { close } = yield* open(TaskSchedule.every("often", tick, faulty, { every: 10, overlap: "queue" }))
       yield* timePasses(40)
       assert.deepStrictEqual(yield* offered, [10, 40])
       assert.match(lines[0] ?? "", /^Error: Schedule "often" leaves out 1970-01-01T00:00:00.020Z .*Error: no payload$/)

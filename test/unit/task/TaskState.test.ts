@@ -169,7 +169,7 @@ describe("the states of a task", () => {
   })
 
   it("keep these promises in any order of inputs", () => {
-    for (let seed = 0; seed < 500; seed++) {
+    for (let seed = 0; seed < 10_000; seed++) {
       const dice = new Dice(seed)
       let state: State = dice.chance(0.2) ? TaskState.awaiting(0) : TaskState.offered(0, dice.between(0, 3))
       let token = 0

@@ -22,6 +22,35 @@ const pool = (rules: ReadonlyArray<Faults.QueryRule>, options?: Faults.Options) 
 
 const ledger = Effect.map(TestQueryPool.TestQueryPool, (test) => test.ledger)
 
+const rows = (name: string) =>
+  Query.stream({ name, schema: Schema.Struct({ n: Schema.Finite }), statement: (sql) => sql`select` })
+
+/** What is read of such rows, and how that ends. */
+const read = (name: string) => {
+  const seen: Array<number> = []
+  return Effect.map(Effect.exit(Stream.runForEach(rows(name), ({ n }) => Effect.sync(() => seen.push(n)))), (exit) => ({
+    seen,
+    error: Exit.isFailure(exit) ? Exit.findErrorOption(exit) : undefined
+  }))
+}
+
+/** Which executions of queries, in this order and so many at once, a seed lets fail. */
+const faultsOf = (seed: number, order: ReadonlyArray<string>, concurrency: number) => {
+  const seen: Array<string> = []
+  return QueryPool.all(
+    order.map((name) => inserts(name)),
+    { mode: "outcome", concurrency }
+  ).pipe(
+    Effect.provide(
+      pool([{ chance: 0.3, fault: Faults.fail(deadlock) }], {
+        seed,
+        onFault: ({ name, nth }) => seen.push(`${name}/${nth}`)
+      })
+    ),
+    Effect.map(() => seen.toSorted())
+  )
+}
+
 describe("the faults of queries", () => {
   it.effect("happen to the executions that are named, by the first rule that is for them", () => {
     const seen: Array<Faults.Injected> = []
@@ -56,21 +85,6 @@ describe("the faults of queries", () => {
   it.effect("follow by chance from the seed, the name and the number alone, in whatever order queries come", () =>
     Effect.gen(function* () {
       const names = Array.from({ length: 20 }, (_, id) => `query ${id}`)
-      const faultsOf = (seed: number, order: ReadonlyArray<string>, concurrency: number) => {
-        const seen: Array<string> = []
-        return QueryPool.all(
-          order.map((name) => inserts(name)),
-          { mode: "outcome", concurrency }
-        ).pipe(
-          Effect.provide(
-            pool([{ chance: 0.3, fault: Faults.fail(deadlock) }], {
-              seed,
-              onFault: ({ name, nth }) => seen.push(`${name}/${nth}`)
-            })
-          ),
-          Effect.map(() => seen.toSorted())
-        )
-      }
       const often = names.flatMap((name) => Array.from({ length: 50 }, () => name))
       const first = yield* faultsOf(7, often, 1)
       assert.deepStrictEqual(yield* faultsOf(7, often.toReversed(), 9), first)
@@ -99,8 +113,15 @@ describe("the faults of queries", () => {
       assert.deepStrictEqual(
         events.flatMap((event) => ("name" in event ? [`${event.name} ${event._tag}`] : [])),
         [
-          ...["a Submitted", "b Submitted", "a Started", "a Retrying", "a Started", "a Ended"],
-          ...["b Retrying", "b Started", "b Ended"]
+          "a Submitted",
+          "b Submitted",
+          "a Started",
+          "a Retrying",
+          "a Started",
+          "a Ended",
+          "b Retrying",
+          "b Started",
+          "b Ended"
         ]
       )
     }).pipe(
@@ -181,15 +202,6 @@ describe("the faults of queries", () => {
 
   it.effect("happen to streams of rows", () =>
     Effect.gen(function* () {
-      const rows = (name: string) =>
-        Query.stream({ name, schema: Schema.Struct({ n: Schema.Finite }), statement: (sql) => sql`select` })
-      const read = (name: string) => {
-        const seen: Array<number> = []
-        return Effect.map(
-          Effect.exit(Stream.runForEach(rows(name), ({ n }) => Effect.sync(() => seen.push(n)))),
-          (exit) => ({ seen, error: Exit.isFailure(exit) ? Exit.findErrorOption(exit) : undefined })
-        )
-      }
       const reasonOf = ({ error }: Effect.Success<ReturnType<typeof read>>) =>
         error?._tag === "Some" ? [error.value.reason._tag, error.value.outcome] : []
       for (const [name, seen, reason] of [

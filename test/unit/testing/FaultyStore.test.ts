@@ -72,15 +72,31 @@ describe("the faults of a store", () => {
     })
   )
 
-  it.effect("end a watch whose answer is lost after its first change", () =>
+  it.effect("end a watch at the change that they happen to", () =>
     Effect.gen(function* () {
-      const { watch } = yield* TaskStore.TaskStore
       const changes: Array<unknown> = []
-      const exit = yield* Effect.exit(Stream.runForEach(watch(), (change) => Effect.sync(() => changes.push(change))))
-      assert.isTrue(Exit.isFailure(exit))
-      assert.lengthOf(changes, 1)
-    }).pipe(Effect.provide(store([{ operation: "watch", fault: Faults.loseAnswer }])))
+      const { watch } = yield* TaskStore.TaskStore
+      const watcher = yield* Effect.forkChild(
+        Effect.exit(Stream.runForEach(watch(), (change) => Effect.sync(() => changes.push(change))))
+      )
+      yield* TestTime.advance(1)
+      yield* Task.enqueue(count, 1)
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(watcher)))
+      assert.deepStrictEqual(changes, [{ ids: [], cancelled: [], ready: [] }])
+    }).pipe(Effect.provide(store([{ operation: "watch", nth: [2], fault: Faults.loseAnswer }])))
   )
+
+  it.effect("come and go with an outage", () => {
+    let isOut = true
+    return Effect.gen(function* () {
+      assert.strictEqual(yield* reasonOf(Task.enqueue(count, 1)), "StoreFailed: down")
+      isOut = false
+      yield* Task.enqueue(count, 2)
+      isOut = true
+      assert.strictEqual(yield* reasonOf(Task.enqueue(count, 3)), "StoreFailed: down")
+      assert.lengthOf(yield* all, 1)
+    }).pipe(Effect.provide(store([{ when: ({ name }) => isOut && name === "offer", fault: down }])))
+  })
 
   it.effect("are told by whoever runs tasks where the test stands", () =>
     Effect.gen(function* () {

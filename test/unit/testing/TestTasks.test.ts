@@ -23,6 +23,8 @@ const work = Task.make("work", {
 })
 const payload = (how: string) => ({ how, day: at })
 
+const run = (how: string, options?: TestTasks.RunOptions) => TestTasks.run(work, payload(how), options)
+
 const handler = Task.toLayer(work, ({ day, how }, { attempt, id, report }) =>
   Effect.gen(function* () {
     yield* report({ how, attempt, id })
@@ -60,7 +62,6 @@ const dieOf = (exit: Exit.Exit<unknown, unknown>): { readonly [key in keyof Erro
 describe("a task that is run inline", () => {
   it.effect("ends as it would with a runner, with its types", () =>
     Effect.gen(function* () {
-      const run = (how: string, options?: TestTasks.RunOptions) => TestTasks.run(work, payload(how), options)
       assert.deepStrictEqual(yield* run("succeeds"), { _tag: "succeeded", value: DateTime.add(at, { days: 1 }) })
       assert.deepStrictEqual(yield* run("is refused"), { _tag: "failed", error: new Refused({ at }) })
       assert.deepInclude(yield* run("is busy"), { _tag: "retrying", delayMillis: 1000 })

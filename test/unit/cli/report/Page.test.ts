@@ -74,6 +74,22 @@ describe("the page", () => {
     for (const [, outcome] of without) assert.notStrictEqual(outcome, 1)
   })
 
+  it("bounds what one SQL and all parts add to it", () => {
+    const [one, part] = six().queries
+    if (one?.source === undefined || part === undefined) return assert.fail("they are not there")
+    const parts = Array.from({ length: 15_000 }, () => part)
+    const queries = [
+      { ...one, source: { ...one.source, sql: "s".repeat(50_000) }, parts },
+      { ...one, name: "other", parts }
+    ]
+    const data = dataOf(page(documentOf({ ...six(), queries })))
+    assert.deepStrictEqual(
+      data.runs[0]?.queries.map((query) => query[8]?.parts?.length),
+      [15_000, 5_000]
+    )
+    assert.match(data.texts.find((text) => text.startsWith("ss")) ?? "", /^s{20000} … \(30000 more characters\)$/)
+  })
+
   it("shows characters that would hide or turn around others, and cuts what is very long", () => {
     const { runs, texts } = dataOf(page(hostileDocument()))
     const names = runs[0]?.queries.map(([name]) => name) ?? []
