@@ -54,12 +54,11 @@ type CaseOf = ReturnType<typeof byCase>[number]
 /** Cases that have subjects in common, directly or by others between them, stand together. */
 const tablesOf = (cases: ReadonlyArray<CaseOf>): ReadonlyArray<ReadonlyArray<CaseOf>> => {
   let tables: ReadonlyArray<ReadonlyArray<CaseOf>> = []
-  const subjectsOf = (table: ReadonlyArray<CaseOf>) =>
-    new Set(table.flatMap(([, of]) => of.map(({ subject }) => subject)))
+  const subjectsOf = (table: ReadonlyArray<CaseOf>) => table.flatMap(([, of]) => of.map(({ subject }) => subject))
   for (const one of cases) {
-    const own = subjectsOf([one])
+    const own = new Set(subjectsOf([one]))
     const { near = [], far = [] } = Object.groupBy(tables, (table) =>
-      own.isDisjointFrom(subjectsOf(table)) ? "far" : "near"
+      subjectsOf(table).some((subject) => own.has(subject)) ? "near" : "far"
     )
     tables = [...far, [...near.flat(), one]]
   }

@@ -20,7 +20,7 @@ import { crunch, stamp } from "../peers/crunch.ts"
 import type { Case, Effort, Subject, Suite } from "../Suite.ts"
 import { failAs } from "../Suite.ts"
 import { requestCases } from "./backgroundRequests.ts"
-import { taskCases, tasksOf } from "./backgroundTasks.ts"
+import { taskCases } from "./backgroundTasks.ts"
 
 // ---- yieldEvery -------------------------------------------------------------------------------------------------------
 
