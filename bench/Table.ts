@@ -49,21 +49,48 @@ const cellOf = (subject: string, of: ReadonlyArray<Measurement>): string => {
 
 const row = (cells: ReadonlyArray<string>): string => `| ${cells.join(" | ")} |`
 
-/** A suite's subjects down, its cases across, and under it what the figures were taken on. */
+type CaseOf = ReturnType<typeof byCase>[number]
+
+/** Cases that have subjects in common, directly or by others between them, stand together. */
+const tablesOf = (cases: ReadonlyArray<CaseOf>): ReadonlyArray<ReadonlyArray<CaseOf>> => {
+  let tables: ReadonlyArray<ReadonlyArray<CaseOf>> = []
+  const subjectsOf = (table: ReadonlyArray<CaseOf>) => table.flatMap(([, of]) => of.map(({ subject }) => subject))
+  for (const one of cases) {
+    const own = new Set(subjectsOf([one]))
+    const { near = [], far = [] } = Object.groupBy(tables, (table) =>
+      subjectsOf(table).some((subject) => own.has(subject)) ? "near" : "far"
+    )
+    tables = [...far, [...near.flat(), one]]
+  }
+  const place = (table: ReadonlyArray<CaseOf>) => Math.min(...table.map((one) => cases.indexOf(one)))
+  return tables.toSorted((a, b) => place(a) - place(b))
+}
+
+const tableOf = (about: string, cases: ReadonlyArray<CaseOf>): ReadonlyArray<string> => {
+  const subjects = [...new Set(cases.flatMap(([, of]) => of.map(({ subject }) => subject)))]
+  return [
+    row([about, ...cases.map(([name, of]) => `${name}, ${of[0]?.unit ?? ""}`)]),
+    row(["---", ...cases.map(() => "---:")]),
+    ...subjects.map((subject) => row([subject, ...cases.map(([, of]) => cellOf(subject, of))])),
+    ""
+  ]
+}
+
+/**
+ * A suite's subjects down, its cases across, and under it what the figures were taken on. Cases without a subject in common
+ * have tables of their own.
+ */
 export const markdownTable = (saved: Saved): string => {
-  const cases = byCase(saved.results)
-  const subjects = [...new Set(saved.results.map((result) => result.subject))]
+  const tables = tablesOf(byCase(saved.results))
+  const first = tables.length > 1 ? "the first of its column" : (saved.results[0]?.subject ?? "")
   const spread = Math.max(...saved.results.map(({ max, median, min }) => (median > 0 ? (max - min) / median : 0)))
   const { cores, cpu, day, memoryGiB, node, peers, postgres } = saved.machine
   const versions = Object.entries(peers).map(([name, version]) => `${name} ${version}`)
   return [
-    row([saved.about, ...cases.map(([name, of]) => `${name}, ${of[0]?.unit ?? ""}`)]),
-    row(["---", ...cases.map(() => "---:")]),
-    ...subjects.map((subject) => row([subject, ...cases.map(([, of]) => cellOf(subject, of))])),
-    "",
+    ...tables.flatMap((cases) => tableOf(saved.about, cases)),
     saved.rounds === 1
-      ? `One round (×: against ${subjects[0] ?? ""}, over 1 is better).`
-      : `Median of ${saved.rounds} rounds (×: against ${subjects[0] ?? ""}, over 1 is better; widest spread of a subject ${Math.round(spread * 100)} %).`,
+      ? `One round (×: against ${first}, over 1 is better).`
+      : `Median of ${saved.rounds} rounds (×: against ${first}, over 1 is better; widest spread of a subject ${Math.round(spread * 100)} %).`,
     `${day}, ${cpu}, ${cores} cores, ${memoryGiB} GiB, node ${node}, PostgreSQL ${postgres}, ${versions.join(", ")}.`
   ].join("\n")
 }

@@ -86,7 +86,7 @@ const pQueue: Way = (_, count) =>
 const fastqPromise: Way = (_, count) =>
   Effect.sync(() => {
     let done = 0
-    const queue = fastq(async (_: undefined) => {
+    const queue = fastq<undefined>(async () => {
       done++
     }, concurrency)
     const run = (batch: ReadonlyArray<undefined>) =>

@@ -20,7 +20,7 @@ import { crunch, stamp } from "../peers/crunch.ts"
 import type { Case, Effort, Subject, Suite } from "../Suite.ts"
 import { failAs } from "../Suite.ts"
 import { requestCases } from "./backgroundRequests.ts"
-import { taskCases, tasksOf } from "./backgroundTasks.ts"
+import { taskCases } from "./backgroundTasks.ts"
 
 // ---- yieldEvery -------------------------------------------------------------------------------------------------------
 
@@ -207,8 +207,7 @@ const offloadCases = (effort: Effort): ReadonlyArray<Case> =>
 
 export const background: Suite = {
   name: "background",
-  about: (effort) =>
-    `a loop of ${elementsIn(effort).toLocaleString("en-US")} computations, computations in ${threads} thread${threads === 1 ? "" : "s"}, ${tasksOf(effort).toLocaleString("en-US")} tasks, and requests beside tasks`,
+  about: () => "background work",
   cases: Effect.fnUntraced(function* (effort) {
     const loop = yield* loopCases(effort)
     return [...loop, ...offloadCases(effort), ...(yield* taskCases(effort)), ...(yield* requestCases(effort))]

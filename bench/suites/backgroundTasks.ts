@@ -11,7 +11,7 @@ import { taskWays } from "../peers/taskWays.ts"
 import type { Effort } from "../Suite.ts"
 
 /** Both the tenth and the whole are more than the store keeps of tasks that have ended. */
-export const tasksOf = ({ quick }: Effort): number => (quick ? 2_000 : 200_000)
+const tasksOf = ({ quick }: Effort): number => (quick ? 2_000 : 200_000)
 
 const task = (way: string, name: string, count: number, more: Partial<Task> = {}): Task => ({
   name: `${name}, ${count.toLocaleString("en-US")}`,

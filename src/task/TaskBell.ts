@@ -20,8 +20,7 @@ export class Bell {
     if (this.rung) return Effect.sync(() => this.hear())
     return Effect.map(
       Effect.callback<void>((resume) => {
-        // Woken in the middle of a batch, the runner would claim a single task for each one of it that has ended: 2,000
-        // tasks in a second, and not 30,000.
+        // Woken in the middle of a batch, the runner would claim a single task for each one of it that has ended.
         this.wake = () => resume(Effect.yieldNow)
         return Effect.sync(() => {
           this.wake = undefined

@@ -41,10 +41,14 @@ class Line<A> {
   /** An iteration that begins anew passes over all that have been deleted before, again and again. */
   get first(): A | undefined {
     if (this.known !== undefined || this.tasks.size === 0) return this.known
-    const { done, value } = this.rest.next()
-    if (done !== true) return (this.known = value)
-    this.rest = this.tasks.values()
-    return this.first
+    let next = this.rest.next()
+    if (next.done === true) {
+      // One that has come to its end does not see what was added since.
+      this.rest = this.tasks.values()
+      next = this.rest.next()
+    }
+    this.known = next.done === true ? undefined : next.value
+    return this.known
   }
 }
 

@@ -44,6 +44,27 @@ describe("tables", () => {
       "| pg | 12,000 (0.50 ×) |  |"
     ])
   })
+
+  it("puts cases without a subject in common into tables of their own", () => {
+    const results = [...saved.results, measurement("other", "a", "ms", 1), measurement("slow", "bare", "s", 1)]
+    assert.deepStrictEqual(
+      markdownTable({ ...saved, results })
+        .split("\n")
+        .slice(0, 10),
+      [
+        "| queries | fast, lookups/s | slow, s |",
+        "| --- | ---: | ---: |",
+        "| querypool | 24,000 (1.00 ×) | 0.500 (1.00 ×) |",
+        "| pg | 12,000 (0.50 ×) |  |",
+        "| bare |  | 1.00 (0.50 ×) |",
+        "",
+        "| queries | other, ms |",
+        "| --- | ---: |",
+        "| a | 1.00 (1.00 ×) |",
+        ""
+      ]
+    )
+  })
 })
 
 describe("fillMarkers", () => {
