@@ -11,14 +11,14 @@ import { locate } from "./SqlPlace.ts"
 import type { Finished } from "./Teller.ts"
 
 /**
- * Where in its file a query's error stands.
+ * Where in its file a query's error stands. Of a disk it stands nowhere.
  *
  * @internal
  */
 export const placeOf = ({ report, result }: Finished): SqlPlace | undefined => {
   const { error } = report
   const { query, statement } = result
-  if (statement === undefined) return undefined
+  if (statement === undefined || (error instanceof SinkError && error.reason._tag !== "NotEncodable")) return undefined
   const position = error instanceof QueryError && error.reason._tag === "Rejected" ? error.reason.position : undefined
   return position === undefined ? statement : locate(query.source.text, statement, position.offset)
 }

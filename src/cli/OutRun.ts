@@ -10,7 +10,7 @@
  */
 import type { PlatformError, Scope } from "effect"
 import { Clock, Console, Effect, FileSystem, Option, Path, Result } from "effect"
-import { NoFolder, SinkError } from "../sink/SinkError.ts"
+import { SinkError, WriteFailed } from "../sink/SinkError.ts"
 import { NotRecorded, sayable, UsageError } from "./CliFailure.ts"
 import { outcomeOf } from "./Failure.ts"
 import type { Out, OutPlan } from "./FileOut.ts"
@@ -142,10 +142,8 @@ export const make = Effect.fnUntraced(function* (
     yield* journal.flushed
     // A file that was removed takes lines as before.
     if (yield* Effect.orElseSucceed(fs.exists(folder.journal), () => false)) return undefined
-    return yield* new SinkError({
-      path: folder.journal,
-      reason: new NoFolder({ folder: path.dirname(folder.journal) })
-    })
+    const reason = new WriteFailed({ code: undefined, message: "it has been removed" })
+    return yield* new SinkError({ path: folder.journal, reason })
   })
   const begin = Effect.gen(function* () {
     const at = yield* now

@@ -27,35 +27,20 @@ export const commentOf = (tags: Readonly<Record<string, string | undefined>>): s
   return pairs.length === 0 ? "" : ` /*${pairs.toSorted().join(",")}*/`
 }
 
-/** Whether a comment stands in a statement. What does not end is taken for one: the server will say what it thinks. */
-const hasComment = (sql: string): boolean => {
-  if (!sql.includes("--") && !sql.includes("/*")) return false
-  for (let at = 0; at >= 0 && at < sql.length;) {
-    const code = sql.charCodeAt(at)
-    const next = sql.charCodeAt(at + 1)
-    if ((code === dash && next === dash) || (code === slash && next === star)) return true
-    at = endOfToken(sql, at, code)
-    if (at < 0) return true
-  }
-  return false
-}
-
-/** Texts are few, or else too many to keep; and long ones, such as inserts of many rows, are looked at each time. */
-const remembered = 1_000
-const rememberedLength = 2_000
-const tagged = new Map<string, boolean>()
-
 /**
- * Whether a statement can have tags.
+ * Whether a statement can have tags: no comment stands in it. What does not end is taken for one: the server will say
+ * what it thinks.
  *
  * @internal
  */
 export const takesTags = (sql: string): boolean => {
-  const known = tagged.get(sql)
-  if (known !== undefined) return known
-  const takes = !hasComment(sql)
-  if (sql.length > rememberedLength) return takes
-  if (tagged.size >= remembered) tagged.clear()
-  tagged.set(sql, takes)
-  return takes
+  if (!sql.includes("--") && !sql.includes("/*")) return true
+  for (let at = 0; at >= 0 && at < sql.length;) {
+    const code = sql.charCodeAt(at)
+    const next = sql.charCodeAt(at + 1)
+    if ((code === dash && next === dash) || (code === slash && next === star)) return false
+    at = endOfToken(sql, at, code)
+    if (at < 0) return false
+  }
+  return true
 }

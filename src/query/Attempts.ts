@@ -28,7 +28,7 @@ import { told } from "./Run.ts"
 import type { RunSnapshot } from "./RunSnapshot.ts"
 import type { AnyFiber } from "./Spans.ts"
 import type { Life } from "./Trail.ts"
-import { Trail } from "./Trail.ts"
+import { Hand, Trail } from "./Trail.ts"
 import { Watch } from "./Watch.ts"
 
 type Pool = QueryPool["Service"]
@@ -46,7 +46,8 @@ export const isPlain = ({ options }: QueryInfo, run: Run | undefined): boolean =
   (run === undefined || (run.queueMillis === undefined && run.deadlineMillis === undefined))
 
 /**
- * Runs a query as part of a run. With `holdsSlot` the caller has taken a slot of the run for it already.
+ * Runs a query as part of a run. With `holdsSlot` the caller has taken a slot of the run for it already. `by` is a worker
+ * of the run, which tells of its end where nobody listens, or the fiber that it runs in.
  *
  * @internal
  */
@@ -57,19 +58,18 @@ export const inRun = (
   body: Body,
   holdsSlot: boolean,
   submittedAt: number | undefined,
-  fiber: AnyFiber | undefined
-): AnyEffect =>
-  told(
-    run,
-    query,
-    (life) => {
-      if (run.snapshot !== undefined && isMadeToWrite(query)) return Effect.fail(refused(query))
-      if (!isPlain(query, run)) return limited(pool, run, query, body, life, submittedAt)
-      const attempt = once(pool, query, body, life, run.snapshot)
-      return holdsSlot ? attempt : withSlot(run.slots, attempt)
-    },
-    fiber === undefined ? undefined : { fiber }
-  )
+  by: Hand | AnyFiber | undefined
+): AnyEffect => {
+  const turn = (life: Life | undefined): AnyEffect => {
+    if (run.snapshot !== undefined && isMadeToWrite(query)) return Effect.fail(refused(query))
+    if (!isPlain(query, run)) return limited(pool, run, query, body, life, submittedAt)
+    const attempt = once(pool, query, body, life, run.snapshot)
+    return holdsSlot ? attempt : withSlot(run.slots, attempt)
+  }
+  if (!(by instanceof Hand)) return told(run, query, turn, by === undefined ? undefined : { fiber: by })
+  if (run.listener !== undefined) return told(run, query, turn)
+  return turn((by.trail = run.watch?.begin(query, undefined)))
+}
 
 /**
  * Said in so many words: a query of which nothing is said may only read, and the server sees to that.
@@ -207,7 +207,7 @@ const once = (
   snapshot: RunSnapshot | undefined
 ): AnyEffect => {
   const terms = snapshot === undefined ? undefined : { snapshot: snapshot.get }
-  if (life === undefined) return pool.use(query, body, terms)
+  if (life === undefined || (life instanceof Trail && !life.seesSession)) return pool.use(query, body, terms)
   const using = life.within(1, pool.use(query, begun(body, life), terms))
   if (life instanceof Trail) return using
   return Effect.onExitPrimitive(using, (exit) => {

@@ -18,6 +18,7 @@ import type { QueryInfo, QueryPool, RunOptions } from "./QueryPool.ts"
 import type { Run } from "./Run.ts"
 import { CurrentRun } from "./Run.ts"
 import type { AnyFiber } from "./Spans.ts"
+import { Hand } from "./Trail.ts"
 
 type Pool = QueryPool["Service"]
 type Turn = Agenda.Turn<AnyEffect>
@@ -36,26 +37,23 @@ export const QueryTypeId = "~querypool/query/Query"
 interface Runnable extends QueryInfo {
   /**
    * Runs it in a slot of the run, which the caller may hold for it already. `submittedAt` is when it was handed over,
-   * if that was before its turn; `fiber` is the one that it runs in, where that is not one of the run's own.
+   * if that was before its turn. `by` is who runs it: a worker, who also tells of the end of what it finds in its hand,
+   * or a fiber that is not one of the run's own.
    */
   readonly [QueryTypeId]: (
     pool: Pool,
     run: Run,
     holdsSlot: boolean,
     submittedAt?: number | undefined,
-    fiber?: AnyFiber | undefined
+    by?: Hand | AnyFiber | undefined
   ) => AnyEffect
 }
 
 /** @internal */
 export const isQuery = (effect: object): effect is Runnable => Predicate.hasProperty(effect, QueryTypeId)
 
-/**
- * An effect that is no query, as a part of the run: the queries in it belong to the run.
- *
- * @internal
- */
-export const inside = <A, E, R>(run: Run, member: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+/** An effect that is no query, as a part of the run: the queries in it belong to the run. */
+const inside = <A, E, R>(run: Run, member: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
   const span = run.watch?.run?.own
   const ofRun = Effect.provideService(member, CurrentRun, run)
   // Also where nothing is told of the run's queries, of what else it does everything is.
@@ -145,6 +143,8 @@ const longestFirst = (known: ReadonlyArray<AnyEffect>): Effect.Effect<Members> =
  * @internal
  */
 export interface Mode {
+  /** Whether a failure ends the run, and with it the worker that has it in hand. */
+  readonly failsFast: boolean
   readonly step: (member: AnyEffect) => AnyEffect
   readonly hasSucceeded: (value: unknown) => boolean
 }
@@ -159,7 +159,7 @@ export const run = (
   pool: Pool,
   run: Run,
   { agenda: makeAgenda, known }: Members,
-  { hasSucceeded, step }: Mode,
+  { failsFast, hasSucceeded, step }: Mode,
   keep: (value: unknown, turn: Turn) => void
 ): Effect.Effect<void, unknown, unknown> => {
   const { listener } = run
@@ -181,6 +181,7 @@ export const run = (
   const worker = (surplus: () => boolean) => {
     let turn: Turn | undefined
     let holdsSlot = false
+    const hand = failsFast ? new Hand() : undefined
     const loop = Effect.whileLoop({
       while: () => {
         if (surplus()) {
@@ -197,9 +198,10 @@ export const run = (
         // The worker takes the slot of a member that is a query for it: the query would take it at a higher price.
         if (!isQuery(member)) return step(inside(run, member))
         holdsSlot = Attempts.isPlain(member, run) && run.slots.tryTake()
-        return step(member[QueryTypeId](pool, run, holdsSlot, submittedAt))
+        return step(member[QueryTypeId](pool, run, holdsSlot, submittedAt, hand))
       },
       step: (value) => {
+        hand?.ended(Exit.void)
         if (holdsSlot) run.slots.give()
         holdsSlot = false
         if (turn === undefined) return
@@ -208,6 +210,7 @@ export const run = (
       }
     })
     return Effect.onExitPrimitive(loop, (exit) => {
+      hand?.ended(exit)
       if (holdsSlot) run.slots.give()
       // Those that need it are skipped because of it, and not because the run is over.
       if (turn !== undefined && Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) ended(turn, false)
@@ -234,4 +237,63 @@ export const run = (
     Effect.provideService(CurrentRun, undefined),
     Effect.andThen(Effect.suspend(() => faultOf(run)))
   )
+}
+
+/**
+ * What a worker of a stream does with each effect.
+ *
+ * @internal
+ */
+export const handsOf = <Q extends AnyEffect>(pool: Pool, run: Run) => {
+  type Result = { readonly query: Q; readonly outcome: Outcome.Outcome<Effect.Success<Q>, Effect.Error<Q>> }
+  let holdsSlot = false
+  const hand = new Hand()
+  return {
+    work: (query: Q): Effect.Effect<Result, never, Effect.Services<Q>> => {
+      holdsSlot = isQuery(query) && Attempts.isPlain(query, run) && run.slots.tryTake()
+      return Effect.matchCauseEffect(memberOf(pool, run, query, holdsSlot, hand), {
+        onSuccess: (value) => {
+          hand.ended(Exit.void)
+          return Effect.succeed({ query, outcome: Outcome.succeeded(value) })
+        },
+        onFailure: (cause) => {
+          hand.ended(Exit.failCause(cause))
+          return Effect.map(outcomeOf(cause), (outcome) => ({ query, outcome }))
+        }
+      })
+    },
+    done: (): void => {
+      // What was not told has been interrupted.
+      hand.ended(Exit.interrupt())
+      if (holdsSlot) run.slots.give()
+      holdsSlot = false
+    }
+  }
+}
+
+/** A member as a part of the run. */
+const memberOf = <Q extends AnyEffect>(pool: Pool, run: Run, member: Q, holdsSlot: boolean, hand: Hand) =>
+  // The types of an effect whose own type is a parameter have to be named.
+  (isQuery(member) ? member[QueryTypeId](pool, run, holdsSlot, undefined, hand) : inside(run, member)) as Effect.Effect<
+    Effect.Success<Q>,
+    Effect.Error<Q>,
+    Effect.Services<Q>
+  >
+
+/**
+ * How an effect ended. A defect is no outcome: it goes on.
+ *
+ * @internal
+ */
+export const toOutcome = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Outcome.Outcome<A, E>, never, R> =>
+  Effect.matchCauseEffect(effect, {
+    onSuccess: (value) => Effect.succeed(Outcome.succeeded(value)),
+    onFailure: outcomeOf
+  })
+
+const outcomeOf = <E>(cause: Cause.Cause<E>): Effect.Effect<Outcome.Outcome<never, E>> => {
+  const outcome = Outcome.fromCause(cause)
+  return outcome === undefined
+    ? Effect.failCause(Cause.fromReasons(cause.reasons.filter(Cause.isDieReason)))
+    : Effect.succeed(outcome)
 }

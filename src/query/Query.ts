@@ -23,6 +23,7 @@ import type { Known, RetryPolicy } from "./RetryPolicy.ts"
 import type { Run } from "./Run.ts"
 import { CurrentRun, streamed } from "./Run.ts"
 import type { AnyFiber } from "./Spans.ts"
+import type { Hand } from "./Trail.ts"
 import { Watch } from "./Watch.ts"
 
 /**
@@ -89,8 +90,8 @@ class QueryImpl {
     return Origin.of(this.name)
   }
 
-  [QueryTypeId](pool: QueryPool["Service"], run: Run, holdsSlot: boolean, submittedAt?: number, fiber?: AnyFiber) {
-    return Attempts.inRun(pool, run, this, this.body, holdsSlot, submittedAt, fiber)
+  [QueryTypeId](pool: QueryPool["Service"], run: Run, holdsSlot: boolean, submittedAt?: number, by?: Hand | AnyFiber) {
+    return Attempts.inRun(pool, run, this, this.body, holdsSlot, submittedAt, by)
   }
 }
 

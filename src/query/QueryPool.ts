@@ -12,15 +12,15 @@
  * @since 0.1.0
  */
 import type { Duration, Scope } from "effect"
-import { Cause, Clock, Context, Effect, Exit, Fiber, identity, Option, Predicate, Stream, Tracer } from "effect"
+import { Cause, Clock, Context, Effect, Exit, Fiber, identity, Option, Predicate, Stream } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { mapWithWorkers } from "../internal/mapWithWorkers.ts"
 import { toStream } from "../internal/toStream.ts"
 import type { AnyEffect, Mode } from "./Members.ts"
 import * as Members from "./Members.ts"
-import { faultOf, inside, isQuery, QueryTypeId } from "./Members.ts"
-import * as Outcome from "./Outcome.ts"
+import { faultOf, handsOf, isQuery, toOutcome } from "./Members.ts"
+import type * as Outcome from "./Outcome.ts"
 import type { QueryError, QueueTimeout, TimedOut } from "./QueryError.ts"
 import type { QueryEvent } from "./QueryEvent.ts"
 import * as Attempts from "./Attempts.ts"
@@ -333,40 +333,26 @@ export const stream = <Q extends AnyEffect, E2 = never, R2 = never>(
       }).pipe(
         // A query's body stands outside of the run: a query of another pool in it must not wait for a second slot.
         Stream.provideService(CurrentRun, undefined),
-        (results) => (span === undefined ? results : Stream.provideService(results, Tracer.ParentSpan, span.unsampled)),
+        (results) => (span === undefined ? results : span.quietlyStreamed(results)),
         Stream.concat(Stream.fromEffectDrain(Effect.suspend(() => faultOf(run))))
       )
     })
   )
 
-/** What a worker of a stream does with each effect. */
-const handsOf = <Q extends AnyEffect>(pool: QueryPool["Service"], run: Run) => {
-  type Result = { readonly query: Q; readonly outcome: Outcome.Outcome<Effect.Success<Q>, Effect.Error<Q>> }
-  let holdsSlot = false
-  return {
-    work: (query: Q): Effect.Effect<Result, never, Effect.Services<Q>> => {
-      holdsSlot = isQuery(query) && Attempts.isPlain(query, run) && run.slots.tryTake()
-      return Effect.matchCauseEffect(memberOf(pool, run, query, holdsSlot), {
-        onSuccess: (value) => Effect.succeed({ query, outcome: Outcome.succeeded(value) }),
-        onFailure: (cause) => Effect.map(outcomeOf(cause), (outcome) => ({ query, outcome }))
-      })
-    },
-    done: (): void => {
-      if (holdsSlot) run.slots.give()
-      holdsSlot = false
-    }
-  }
-}
-
 /** Values as they are: the first failure is the failure of the run. */
-const values: Mode = { step: identity, hasSucceeded: () => true }
+const values: Mode = { failsFast: true, step: identity, hasSucceeded: () => true }
 
 const outcomes: Mode = {
+  failsFast: false,
   step: (member) => toOutcome(member),
   hasSucceeded: (outcome) => Predicate.isTagged(outcome, "Succeeded")
 }
 
-const exits: Mode = { step: Effect.exit, hasSucceeded: (exit) => Exit.isExit(exit) && Exit.isSuccess(exit) }
+const exits: Mode = {
+  failsFast: false,
+  step: Effect.exit,
+  hasSucceeded: (exit) => Exit.isExit(exit) && Exit.isSuccess(exit)
+}
 
 const runMembers = (
   name: string,
@@ -379,7 +365,7 @@ const runMembers = (
     Effect.scoped(
       Effect.flatMap(openRun(name, options, members.known), ({ pool, run, span }) => {
         const work = Members.run(pool, run, members, mode, keep)
-        return span === undefined ? work : Effect.provideService(work, Tracer.ParentSpan, span.unsampled)
+        return span === undefined ? work : span.quietly(work)
       })
     )
   )
@@ -468,28 +454,5 @@ const runSpan = (watch: Watch | undefined, name: string, attributes: Readonly<Re
     (_, exit) => Effect.sync(() => watch.endRun(exit))
   )
 }
-
-/** A defect is no outcome: it goes on. */
-const toOutcome = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Outcome.Outcome<A, E>, never, R> =>
-  Effect.matchCauseEffect(effect, {
-    onSuccess: (value) => Effect.succeed(Outcome.succeeded(value)),
-    onFailure: outcomeOf
-  })
-
-const outcomeOf = <E>(cause: Cause.Cause<E>): Effect.Effect<Outcome.Outcome<never, E>> => {
-  const outcome = Outcome.fromCause(cause)
-  return outcome === undefined
-    ? Effect.failCause(Cause.fromReasons(cause.reasons.filter(Cause.isDieReason)))
-    : Effect.succeed(outcome)
-}
-
-/** A member as a part of the run. */
-const memberOf = <Q extends AnyEffect>(pool: QueryPool["Service"], run: Run, member: Q, holdsSlot: boolean) =>
-  // The types of an effect whose own type is a parameter have to be named.
-  (isQuery(member) ? member[QueryTypeId](pool, run, holdsSlot) : inside(run, member)) as Effect.Effect<
-    Effect.Success<Q>,
-    Effect.Error<Q>,
-    Effect.Services<Q>
-  >
 
 const isIterable = (effects: Shape): effects is Shape & Iterable<AnyEffect> => Symbol.iterator in effects

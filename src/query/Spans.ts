@@ -23,7 +23,10 @@ interface Opened {
 
 /** @internal */
 export const setAll = (span: Tracer.Span, attributes: Attributes): void => {
-  for (const [key, value] of Object.entries(attributes)) if (value !== undefined) span.attribute(key, value)
+  for (const key in attributes) {
+    const value = attributes[key]
+    if (value !== undefined) span.attribute(key, value)
+  }
 }
 
 const isLeftOut = (fiber: AnyFiber): boolean =>
@@ -80,25 +83,4 @@ export const parentOf = (fiber: AnyFiber): Tracer.AnySpan | undefined => {
     span = span._tag === "Span" ? Option.getOrUndefined(span.parent) : undefined
   }
   return span
-}
-
-/**
- * A span under which none is sampled, in the trace of another.
- *
- * @internal
- */
-export const unsampled = (tracer: Tracer.Tracer, parent: Tracer.AnySpan | undefined): Tracer.AnySpan => {
-  if (parent !== undefined) {
-    return Tracer.externalSpan({ spanId: parent.spanId, traceId: parent.traceId, sampled: false })
-  }
-  return tracer.span({
-    name: "not followed",
-    kind: "internal",
-    parent: Option.none(),
-    annotations: Context.empty(),
-    links: [],
-    startTime: 0n,
-    root: true,
-    sampled: false
-  })
 }

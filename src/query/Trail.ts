@@ -50,6 +50,23 @@ export interface Life {
 }
 
 /**
+ * What a worker of a run has in hand: it tells the end of a query that it runs itself. That saves a finalizer for each
+ * query, which a lookup of the pipelined lane would feel.
+ *
+ * @internal
+ */
+export class Hand {
+  trail: Trail | undefined
+
+  /** It is over. */
+  ended(exit: Exit.Exit<unknown, unknown>): void {
+    const { trail } = this
+    this.trail = undefined
+    trail?.ended(exit)
+  }
+}
+
+/**
  * Its spans are made as it goes (`followed`), or one at its end if it deserves one: `hidden` where what is around it is
  * told, and `afterwards` where nothing is; or it is only `counted`.
  */
@@ -102,6 +119,11 @@ export class Trail implements Life {
     }
     if (this.how === "counted" || tracer === undefined) return rows
     return Stream.updateContext(rows, (context) => watch.hidden(tracer, context))
+  }
+
+  /** Whether it wants to know of the query's session. */
+  get seesSession(): boolean {
+    return this.how !== "counted"
   }
 
   started(unit: Progress, number: number): void {

@@ -10,28 +10,44 @@
  *   either, as under any span that is not sampled. If it then fails, is cancelled, is tried again or takes long, it has a
  *   span all the same, made at its end.
  *
- * So that queries that are not followed cost next to nothing, the queries of a run are under a span that is not sampled,
+ * So that queries that are not followed cost next to nothing, the queries of a run are under a span that is not told,
  * with the ids of the run's own, and only those that are followed are put under the run's own.
  *
  * @internal
  */
-import type { Exit } from "effect"
-import { Clock, Context, Effect, Tracer } from "effect"
+import type { Exit, Tracer } from "effect"
+import { Clock, Context, Effect, Stream, Tracer as Tracers } from "effect"
 import type { SnapshotEnded, SnapshotTaken } from "./QueryEvent.ts"
 import type { QueryInfo } from "./QueryPool.ts"
+import { QuietTracer } from "./QuietTracer.ts"
 import type { Where } from "./Run.ts"
 import type { AnyFiber } from "./Spans.ts"
-import { open, parentOf, unsampled } from "./Spans.ts"
+import { open, parentOf } from "./Spans.ts"
 import type { Attributes } from "./StatementSpan.ts"
 import type { Telemetry } from "./Telemetry.ts"
 import { exitOfSpan, failureOfExit } from "./Telemetry.ts"
 import { Trail } from "./Trail.ts"
 import { UnitTracer } from "./UnitTracer.ts"
 
-interface RunSpans {
+/** The span of a run, and what its queries are under. */
+class RunSpan {
   readonly own: Tracer.Span
-  /** What its queries are under. */
-  readonly unsampled: Tracer.AnySpan
+  readonly quiet: QuietTracer
+
+  constructor(own: Tracer.Span, tracer: Tracer.Tracer, { ofClient }: Telemetry) {
+    this.own = own
+    this.quiet = new QuietTracer(tracer, own, ofClient.name)
+  }
+
+  /** For its queries, of which those that are followed have a span all the same. */
+  quietly<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.updateContext(effect, (context) => this.quiet.over(context))
+  }
+
+  /** As `quietly`, for a stream of their results. */
+  quietlyStreamed<A, E, R>(results: Stream.Stream<A, E, R>): Stream.Stream<A, E, R> {
+    return Stream.updateContext(results, (context: Context.Context<R>) => this.quiet.over(context))
+  }
 }
 
 /** @internal */
@@ -40,7 +56,7 @@ export class Watch {
   readonly telemetry: Telemetry
   readonly clock: Clock.Clock
   /** Of the run, if it is for one that has a span. */
-  run: RunSpans | undefined
+  run: RunSpan | undefined
   private queries = 0
   /** Queries that got no span. */
   private untold = 0
@@ -71,7 +87,7 @@ export class Watch {
     const parent = parentOf(fiber)
     if (tracer === undefined || parent?.sampled === false) return
     const own = open(tracer, { name, kind: "internal", startedAt: this.now(), parent, attributes, fiber })
-    if (own.sampled) this.run = { own, unsampled: unsampled(tracer, own) }
+    if (own.sampled) this.run = new RunSpan(own, tracer, this.telemetry)
   }
 
   endRun(exit: Exit.Exit<unknown, unknown>): void {
@@ -117,16 +133,13 @@ export class Watch {
   /** What the span of a query in this fiber is a part of. */
   parentOf(fiber: AnyFiber): Tracer.AnySpan | undefined {
     const parent = parentOf(fiber)
-    return parent !== undefined && parent === this.run?.unsampled ? this.run.own : parent
+    return parent !== undefined && parent === this.run?.quiet.untold ? this.run.own : parent
   }
 
   /** A context under which nothing is told. */
   hidden<R>(tracer: Tracer.Tracer, context: Context.Context<R>): Context.Context<R> {
-    return Context.add(
-      context,
-      Tracer.ParentSpan,
-      unsampled(tracer, Context.getOrUndefined(context, Tracer.ParentSpan))
-    )
+    const parent = Context.getOrUndefined(context, Tracers.ParentSpan)
+    return new QuietTracer(tracer, parent, this.telemetry.ofClient.name).over(context)
   }
 
   now(): bigint {

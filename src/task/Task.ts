@@ -23,7 +23,7 @@ import type { Json, Offer, TaskId } from "./TaskStore.ts"
 import { TaskStore } from "./TaskStore.ts"
 import { checkedMillis } from "./TaskTime.ts"
 
-export { list, requeue } from "./TaskList.ts"
+export { counts, list, requeue } from "./TaskList.ts"
 export { discard, retryIn, snooze } from "./TaskSignal.ts"
 export { toLayer } from "./TaskWork.ts"
 

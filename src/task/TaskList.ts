@@ -10,7 +10,7 @@ import * as TaskEnd from "./TaskEnd.ts"
 import { Impossible, TaskError } from "./TaskError.ts"
 import type { TaskState } from "./TaskState.ts"
 import { isEnded } from "./TaskState.ts"
-import type { Filter, Json, Stored, TaskId } from "./TaskStore.ts"
+import type { Count, Filter, Json, Stored, TaskId } from "./TaskStore.ts"
 import { TaskStore } from "./TaskStore.ts"
 
 /**
@@ -111,6 +111,17 @@ export function list<P, A, E, S extends Session, G>(
     return yield* Effect.forEach(found, one)
   })
 }
+
+/**
+ * How many tasks there are of each queue, name and state, in no order. Those of a name that no handler has are among them:
+ * they stay where they are, until one comes.
+ *
+ * @since 0.1.0
+ */
+export const counts = (
+  filter: Pick<Filter, "queue" | "name"> = {}
+): Effect.Effect<ReadonlyArray<Count>, TaskError, TaskStore> =>
+  Effect.flatMap(TaskStore, (store) => store.counts(filter))
 
 /**
  * Queues tasks once more that are dead, failed or were cancelled: from their first attempt on, with nothing of what went

@@ -12,14 +12,23 @@ import type { Stored } from "./TaskStore.ts"
 export const titleOf = ({ id, name }: Pick<Stored, "id" | "name">): string => `Task "${name}" (${id})`
 
 /**
- * How an attempt ended, if that is worth a line.
+ * How an attempt ended, if that is worth a line: of one that is kept, or will be.
  *
  * @internal
  */
-export const ending = (task: Stored, { input, why }: Ending): Effect.Effect<void> => {
+export const ending = (task: Stored, { input, why }: Ending): Effect.Effect<void> | undefined => {
   if (input._tag === "giveUp") return Effect.logError(`${titleOf(task)} is dead: ${why}`)
-  return input._tag === "handBack" ? Effect.logWarning(`${titleOf(task)} did not end and was handed back`) : Effect.void
+  if (input._tag === "handBack") return Effect.logWarning(`${titleOf(task)} did not end and was handed back`)
+  return undefined
 }
+
+/**
+ * One whose end came when its claim was no more, and its runner had not learnt of that.
+ *
+ * @internal
+ */
+export const late = (task: Stored): Effect.Effect<void> =>
+  Effect.logWarning(`${titleOf(task)} ended here too late: it had been cancelled, or its lease had run out`)
 
 /**
  * A lease that has run out: of a runner that is gone, or stood still.
@@ -85,7 +94,8 @@ export class Patience {
     return Effect.logWarning(`The store of tasks cannot ${this.what}, and is asked again each second: ${error.message}`)
   }
 
-  private readonly works = Effect.suspend(() => {
+  /** It has worked. */
+  readonly works = Effect.suspend(() => {
     if (!this.isFailing) return Effect.void
     this.isFailing = false
     return Effect.logInfo(`The store of tasks can ${this.what} again`)

@@ -20,8 +20,9 @@ import { Running, TaskPlaces } from "./TaskPlaces.ts"
 import type { TaskRates } from "./TaskRates.ts"
 import type { Ending, Worker } from "./TaskRegistry.ts"
 import { TaskSettler } from "./TaskSettler.ts"
-import { graceMillis, TaskStop, within } from "./TaskStop.ts"
+import { TaskStop } from "./TaskStop.ts"
 import type { ClaimRequest, Stored, TaskStore } from "./TaskStore.ts"
+import { TaskStrangers } from "./TaskStrangers.ts"
 
 /** @internal */
 export interface Limits {
@@ -54,7 +55,7 @@ export class TaskLoop {
     this.rates = rates
     this.places = new TaskPlaces(limits)
     this.stop = new TaskStop(limits.drainMillis, this.places)
-    this.settler = new TaskSettler(store)
+    this.settler = new TaskSettler(store, this.stop)
     this.leases = new TaskLeases(limits.leaseMillis, store, this.places)
   }
 
@@ -64,12 +65,18 @@ export class TaskLoop {
     yield* this.leases.start
     const watching = new TaskLog.Patience("tell what changes")
     const watch = Stream.runForEach(this.store.watch(), ({ cancelled }) =>
-      Effect.sync(() => {
-        this.bell.ring()
-        this.leases.lose(cancelled.flatMap((id) => this.places.ofId(id) ?? []))
-      })
+      Effect.andThen(
+        watching.works,
+        Effect.sync(() => {
+          this.bell.ring()
+          this.leases.lose(cancelled.flatMap((id) => this.places.ofId(id) ?? []))
+        })
+      )
     )
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(watching.tries(watch), TaskLog.patience)))
+    const strangers = new TaskStrangers(this.store, (name) => this.workers.has(name))
+    const look = new TaskLog.Patience("count tasks").tries(strangers.look)
+    yield* Effect.forkScoped(Effect.forever(Effect.delay(look, this.limits.leaseMillis)))
     const claiming = new TaskLog.Patience("be asked for tasks")
     const turns = Effect.whileLoop({
       while: () => !this.isOver,
@@ -80,7 +87,7 @@ export class TaskLoop {
       this.isOver = true
       this.bell.ring()
       // A claim that is under way brings tasks that have to be handed back.
-      return Effect.andThen(within(graceMillis, Effect.asVoid(Fiber.await(fiber))), Fiber.interrupt(fiber))
+      return Effect.andThen(this.stop.withinGrace(Effect.asVoid(Fiber.await(fiber))), Fiber.interrupt(fiber))
     })
   })
 
@@ -170,10 +177,9 @@ export class TaskLoop {
       report: (progress) => this.settler.report(running, progress),
       isStopped: () => running.isStopped
     })
-    const whole = Effect.flatMap(attempt, (ending) => {
+    const whole = Effect.map(attempt, (ending) => {
       running.hasEnded = true
       this.settle(running, ending)
-      return running.isLost ? Effect.void : TaskLog.ending(task, ending)
     })
     return Effect.map(Effect.forkDetach(whole, { uninterruptible: true }), (fiber) => {
       running.fiber = fiber
@@ -183,17 +189,20 @@ export class TaskLoop {
   /** What has not begun. */
   private handBack(task: Claimed): void {
     const { id, token } = task
-    this.settler.add({ task, settlement: { id, token, input: { _tag: "handBack" } }, settled: () => {} })
+    this.settler.add({ task, settlement: { id, token, input: { _tag: "handBack" } }, settled: () => undefined })
   }
 
-  private settle(running: Running, { input, result, why }: Ending): void {
+  private settle(running: Running, ending: Ending): void {
     const { id, task, token } = running
+    const { input, result, why } = ending
     this.settler.add({
       task,
       settlement: { id, token, input, result, why },
-      settled: () => {
+      settled: (isStale) => {
         this.places.leave(running)
         this.bell.ring()
+        if (running.isLost) return undefined
+        return isStale ? TaskLog.late(task) : TaskLog.ending(task, ending)
       }
     })
   }

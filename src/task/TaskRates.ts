@@ -3,7 +3,7 @@
  *
  * - **Nothing is held while it waits.** What is left of a limit is looked at before a claim, and no more is claimed: who
  *   waits is in the store, without a runner's place, a session or a lease.
- * - **Never more.** What was claimed takes its part of the limit before it begins. Where runners in several processes share
+ * - **Never more than that leaves.** What was claimed takes its part of the limit before it begins. Where runners in several processes share
  *   a limiter, another one may have taken it in between: then it is handed back, and has not begun.
  *
  * @internal
@@ -13,7 +13,8 @@ import type { ConsumeResult, RateLimiter, RateLimiterError } from "effect/persis
 import { StoreFailed, TaskError } from "./TaskError.ts"
 
 /**
- * At most `limit` tasks of a queue begin in each `window`, attempts after the first one included.
+ * How many tasks of a queue begin in a time, attempts after the first one included. A queue that always has some begins
+ * `limit` in each `window`. One that had few for a while may begin more in one, and always less than twice as many.
  *
  * @since 0.1.0
  */

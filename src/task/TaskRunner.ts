@@ -11,8 +11,8 @@
  *   task learns of it. What died is in the log, with its id, and so is one that does not stop.
  * - **Clean stop.** A handler's layer that closes claims no more of its tasks, and gives those that run `drain` to end: one
  *   `drain` for all that close together. What runs still is interrupted, on the server too, and handed back: it stays in the
- *   store, its attempt not counted, and the log names it. After 5 more seconds it closes in any case: what cannot be
- *   interrupted, and what the store could not be told, is named.
+ *   store, its attempt not counted, and the log names it. It closes in any case: a handler that cannot be interrupted
+ *   has 5 more seconds, and a store that does not answer has as many; what is left then is named.
  * - **A store that fails** for a while is asked again each second, and two lines in the log say from when to when. What runs
  *   goes on, and keeps its place until the store knows its end.
  *

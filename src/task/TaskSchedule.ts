@@ -224,10 +224,8 @@ const offering =
         return new TaskError({ task: task.name, reason: new Impossible({ message }) })
       }
     })
-    const { name, priority, queue } = task
-    const terms = { name, priority, queue, at }
     return Effect.map(
-      Effect.flatMap(made, (value) => TaskOffer.make(task, value, terms, {}, moment)),
+      Effect.flatMap(TaskOffer.maker(task, { at }, moment), (toOffer) => Effect.flatMap(made, toOffer)),
       (offer): Offer => ({
         ...offer,
         id: `${schedule}@${textOf(moment)}`,

@@ -12,15 +12,15 @@ import type { Scope } from "effect"
 import { Clock, Effect, Exit } from "effect"
 import { Bell } from "./TaskBell.ts"
 import * as TaskLog from "./TaskLog.ts"
+import type { TaskStop } from "./TaskStop.ts"
 import type { Claim, Json, Settlement, Stored, TaskId, TaskStore } from "./TaskStore.ts"
-import { graceMillis, within } from "./TaskStop.ts"
 
 /** @internal */
 export interface Settling {
   readonly task: Stored
   readonly settlement: Settlement
-  /** Its claim may have been one that was no more. */
-  readonly settled: (isStale: boolean) => void
+  /** Called when it is kept, or its claim is no more; gives what the log is to say. */
+  readonly settled: (isStale: boolean) => Effect.Effect<void> | undefined
 }
 
 /** @internal */
@@ -28,12 +28,14 @@ export class TaskSettler {
   private pending: Array<Settling> = []
   private reports = new Map<TaskId, Claim & { readonly progress: Json }>()
   private readonly store: TaskStore["Service"]
+  private readonly stop: TaskStop
   private readonly bell = new Bell()
   private readonly reporting = new TaskLog.Patience("keep how far tasks are")
   private readonly settling = new TaskLog.Patience("keep what became of tasks")
 
-  constructor(store: TaskStore["Service"]) {
+  constructor(store: TaskStore["Service"], stop: TaskStop) {
     this.store = store
+    this.stop = stop
   }
 
   add(settling: Settling): void {
@@ -49,7 +51,7 @@ export class TaskSettler {
   /** Until the scope closes, and then for what is left. */
   readonly start: Effect.Effect<void, never, Scope.Scope> = Effect.suspend(() =>
     Effect.andThen(
-      Effect.addFinalizer(() => Effect.andThen(within(graceMillis, this.rest), this.name)),
+      Effect.addFinalizer(() => Effect.andThen(this.stop.withinGrace(this.rest), this.name)),
       Effect.forkScoped(Effect.forever(Effect.andThen(this.bell.wait, this.flush)))
     )
   )
@@ -84,20 +86,23 @@ export class TaskSettler {
     )
     return Effect.asVoid(
       Effect.onExit(settle, (exit) => {
-        if (Exit.isSuccess(exit)) this.settled(batch, exit.value)
-        else this.pending = [...batch, ...this.pending]
+        if (Exit.isSuccess(exit)) return this.settled(batch, exit.value)
+        this.pending = [...batch, ...this.pending]
         return Effect.void
       })
     )
   })
 
-  private settled(batch: ReadonlyArray<Settling>, stale: ReadonlyArray<Claim>): void {
+  private settled(batch: ReadonlyArray<Settling>, stale: ReadonlyArray<Claim>): Effect.Effect<void> {
+    const news: Array<Effect.Effect<void>> = []
     for (const { settled, settlement } of batch) {
       const isSame = ({ id, token }: Claim) => id === settlement.id && token === settlement.token
       const report = this.reports.get(settlement.id)
       if (report !== undefined && isSame(report)) this.reports.delete(report.id)
-      settled(stale.some(isSame))
+      const said = settled(stale.some(isSame))
+      if (said !== undefined) news.push(said)
     }
+    return Effect.all(news, { discard: true })
   }
 
   private readonly rest: Effect.Effect<void> = Effect.suspend(() =>

@@ -8,8 +8,8 @@
  *    where nobody could know of it before.
  * 3. **Interrupted, then handed back.** What runs at the limit is interrupted, which cancels its SQL. What ended meanwhile is
  *    settled as what it is; what did not is handed back, its attempt not counted, and named in the log.
- * 4. **Bounded.** A handler that cannot be interrupted, and a store that does not answer, have `graceMillis` more. Then they
- *    are left and named: the lease runs out, and the task runs again.
+ * 4. **Bounded.** A handler that cannot be interrupted has `graceMillis` more, and so has a store that does not answer when
+ *    the runner itself closes. Then they are left and named: the lease runs out, and the task runs again.
  *
  * @internal
  */
@@ -19,7 +19,11 @@ import * as TaskLog from "./TaskLog.ts"
 import type { Running, TaskPlaces } from "./TaskPlaces.ts"
 import type { Worker } from "./TaskRegistry.ts"
 
-/** How long what was interrupted may take to end, and the store to be told. @internal */
+/**
+ * How long what was interrupted may take to end, and the store to be told.
+ *
+ * @internal
+ */
 export const graceMillis = 5000
 
 /** Layers that close one after the other do so at once; what lies between is what else closes with them. */
@@ -34,6 +38,7 @@ export class TaskStop {
   private readonly draining = new Set<Worker>()
   private until = -Infinity
   private overAt = -Infinity
+  private graceUntil: number | undefined
 
   constructor(drainMillis: number, places: TaskPlaces) {
     this.drainMillis = drainMillis
@@ -72,17 +77,20 @@ export class TaskStop {
       this.overAt = yield* Clock.currentTimeMillis
     })
   }
+
+  /** Does what is left to do when the runner itself closes: one grace for all of it. */
+  readonly withinGrace = (effect: Effect.Effect<void>): Effect.Effect<void> =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      this.graceUntil ??= now + graceMillis
+      return within(this.graceUntil - now, effect)
+    })
 }
 
 const settled = (tasks: ReadonlyArray<Running>): Effect.Effect<void> =>
   Effect.forEach(tasks, ({ done }) => Deferred.await(done), { discard: true, concurrency: "unbounded" })
 
-/**
- * Waits no longer than this, also where interruption is off.
- *
- * @internal
- */
-export const within = (millis: number, effect: Effect.Effect<void>): Effect.Effect<void> =>
+/** Waits no longer than this, also where interruption is off. */
+const within = (millis: number, effect: Effect.Effect<void>): Effect.Effect<void> =>
   Effect.asVoid(Effect.timeoutOption(Effect.interruptible(effect), Math.max(0, millis)))
 
 const isClosed = (scope: Scope.Scope): boolean =>

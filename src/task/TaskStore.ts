@@ -220,6 +220,18 @@ export interface Filter {
 }
 
 /**
+ * How many tasks there are of a queue and a name in a state: one or more.
+ *
+ * @since 0.1.0
+ */
+export interface Count {
+  readonly queue: string
+  readonly name: string
+  readonly state: TaskState["_tag"]
+  readonly count: number
+}
+
+/**
  * Something has changed. A reader that is slow gets the changes of the meantime as one.
  *
  * @since 0.1.0
@@ -302,6 +314,7 @@ export class TaskStore extends Context.Service<
     /** What is known of these; nothing of those that are unknown. */
     readonly get: (ids: ReadonlyArray<TaskId>) => Effect.Effect<ReadonlyArray<Stored>, TaskError>
     readonly list: (filter: Filter) => Effect.Effect<ReadonlyArray<Stored>, TaskError>
+    readonly counts: (filter: Pick<Filter, "queue" | "name">) => Effect.Effect<ReadonlyArray<Count>, TaskError>
     /** Makes ready what is due, ends leases that have run out, and forgets what ended long ago. */
     readonly sweep: (now: number) => Effect.Effect<Swept, TaskError>
     /** What changes, of these tasks or of all: an empty change as soon as it watches, and then each that comes. */

@@ -102,6 +102,7 @@ export const layerMemory = (options: Options = {}): Layer.Layer<TaskStore> => {
             return stored === undefined ? [] : [stored]
           })
         ),
+      counts: (filter) => Effect.sync(() => table.counts(filter)),
       list: (filter) => Effect.sync(() => table.list(filter)),
       sweep: (now) => changing(() => table.sweep(now)),
       watch: (ids) => changes.watch(ids)

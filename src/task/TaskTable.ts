@@ -9,9 +9,11 @@
 import { Result } from "effect"
 import { Heap } from "../internal/Heap.ts"
 import type { TaskChanges } from "./TaskChanges.ts"
+import { TaskCounts } from "./TaskCounts.ts"
 import * as TaskEnd from "./TaskEnd.ts"
 import { Entry, uniqueNameOf } from "./TaskEntry.ts"
 import { TaskJoins } from "./TaskJoins.ts"
+import { TaskPast } from "./TaskPast.ts"
 import { TaskQueues } from "./TaskQueues.ts"
 import { TaskSeries } from "./TaskSeries.ts"
 import type { Input, TaskState } from "./TaskState.ts"
@@ -20,6 +22,7 @@ import type {
   Advance,
   Claim,
   ClaimRequest,
+  Count,
   Filter,
   Json,
   Offer,
@@ -65,13 +68,23 @@ export class TaskTable {
   private readonly waiting = alarms()
   private readonly leases = alarms()
   private readonly joins = new TaskJoins<Entry>()
-  /** Those that have ended, by queue and by how, the one that ended first first. */
-  private readonly ended = new Map<string, Map<TaskId, Entry>>()
+  private readonly past: TaskPast<Entry>
+  private readonly counted = new TaskCounts()
   private token = 0
 
   constructor(limits: Limits, changes: TaskChanges) {
     this.limits = limits
     this.changes = changes
+    this.past = new TaskPast(limits, (entry) => {
+      for (const id of entry.ids) this.entries.delete(id)
+      this.counted.add(entry.queue, entry.name, entry.state._tag, -1)
+    })
+  }
+
+  counts({ name, queue }: Pick<Filter, "queue" | "name">): ReadonlyArray<Count> {
+    return this.counted.all.filter(
+      (one) => (name === undefined || one.name === name) && (queue === undefined || one.queue === queue)
+    )
   }
 
   /** The id under which the task is known already, if it is. */
@@ -87,6 +100,7 @@ export class TaskTable {
       const { at, awaits } = offer
       const entry = new Entry(offer, now, awaits === undefined ? offered(now, at) : awaiting(now, at))
       this.entries.set(offer.id, entry)
+      this.counted.add(entry.queue, entry.name, entry.state._tag, 1)
       this.enter(entry, entry.state, now)
       const members = new Set(awaits?.flatMap((id) => this.entries.get(id) ?? []))
       if (awaits !== undefined && !this.joins.add(entry, members, ({ state }) => isEnded(state))) this.join(entry, now)
@@ -214,8 +228,7 @@ export class TaskTable {
         expired.push(entry.stored())
       }
     }
-    const moments = [this.waiting.peek()?.at, this.leases.peek()?.at]
-    for (const tasks of this.ended.values()) moments.push(this.forget(tasks, now))
+    const moments = [this.waiting.peek()?.at, this.leases.peek()?.at, this.past.sweep(now)]
     const known = moments.filter((moment) => moment !== undefined)
     return { next: known.length === 0 ? undefined : Math.min(...known), expired }
   }
@@ -224,21 +237,6 @@ export class TaskTable {
     if (entry.state._tag !== "running") return
     const why = whyExpired(entry.state)
     this.step(entry, { _tag: "expire", limit: this.limits.lostLeases }, now, { why })
-  }
-
-  /** Forgets what ended too long ago. Gives when the next one will have. */
-  private forget(tasks: Map<TaskId, Entry>, now: number): number | undefined {
-    for (const entry of tasks.values()) {
-      const until = entry.keptSince + this.limits.retentionMillis
-      if (until > now) return until
-      this.drop(tasks, entry)
-    }
-    return undefined
-  }
-
-  private drop(tasks: Map<TaskId, Entry>, entry: Entry): void {
-    tasks.delete(entry.id)
-    for (const id of entry.ids) this.entries.delete(id)
   }
 
   private makeReady(now: number): void {
@@ -266,7 +264,7 @@ export class TaskTable {
       return true
     }
     if (input._tag === "requeue") {
-      this.endedLike(entry).delete(entry.id)
+      this.past.remove(entry)
       this.joins.revived(entry)
       entry.progress = undefined
     }
@@ -280,6 +278,10 @@ export class TaskTable {
 
   /** Gives a task its state, and the place that it has by it. */
   private enter(entry: Entry, state: TaskState, now: number): void {
+    if (state !== entry.state) {
+      this.counted.add(entry.queue, entry.name, entry.state._tag, -1)
+      this.counted.add(entry.queue, entry.name, state._tag, 1)
+    }
     entry.state = state
     const version = ++entry.version
     this.changes.moved(entry.ids)
@@ -308,7 +310,7 @@ export class TaskTable {
     if (next?.state._tag === "ready") this.queue(next)
     // Nobody can have it run again.
     if (entry.state._tag === "succeeded") entry.awaited = undefined
-    if (!this.joins.isAwaited(entry)) this.keep(entry, now)
+    if (!this.joins.isAwaited(entry)) this.past.add(entry, now)
     for (const task of this.joins.ended(entry)) this.join(task, now)
   }
 
@@ -322,24 +324,6 @@ export class TaskTable {
 
   /** Lets go of those that it has awaited. */
   private release(entry: Entry, now: number): void {
-    for (const member of this.joins.leave(entry)) if (isEnded(member.state)) this.keep(member, now)
-  }
-
-  /** Keeps one that has ended for as long as there is room and time for it. */
-  private keep(entry: Entry, now: number): void {
-    entry.keptSince = now
-    const tasks = this.endedLike(entry)
-    tasks.set(entry.id, entry)
-    for (const first of tasks.values()) {
-      if (tasks.size <= this.limits.retained) return
-      this.drop(tasks, first)
-    }
-  }
-
-  private endedLike({ queue, state }: Entry): Map<TaskId, Entry> {
-    const key = JSON.stringify([queue, state._tag === "succeeded"])
-    let tasks = this.ended.get(key)
-    if (tasks === undefined) this.ended.set(key, (tasks = new Map()))
-    return tasks
+    for (const member of this.joins.leave(entry)) if (isEnded(member.state)) this.past.add(member, now)
   }
 }

@@ -6,4 +6,5 @@
  */
 export * as Faults from "./Faults.ts"
 export * as TestQueryPool from "./TestQueryPool.ts"
+export * as TestTasks from "./TestTasks.ts"
 export * as TestTime from "./TestTime.ts"

@@ -322,6 +322,28 @@ export const suite = (
   )
 
   has(
+    "counts by queue, name and state, and nothing where there is none",
+    Effect.gen(function* () {
+      const { cancel, counts, offer, requeue, sweep } = yield* TaskStore
+      const told = Effect.map(counts({}), (all) =>
+        all.map(({ count, name, queue, state }) => `${count} ${queue} ${name} ${state}`).toSorted()
+      )
+      yield* offer([task("1"), task("2"), task("3", { at: 9 }), task("4", { queue: "p" }), task("5", { name: "b" })], 0)
+      assert.deepStrictEqual(yield* told, ["1 p a ready", "1 q a scheduled", "1 q b ready", "2 q a ready"])
+      yield* claimOne("1", 0)
+      yield* cancel(["2", "4", "5"], 1)
+      const ends = ["1 p a cancelled", "1 q a cancelled"]
+      assert.deepStrictEqual(yield* told, [...ends, "1 q a running", "1 q a scheduled", "1 q b cancelled"])
+      yield* requeue(["5"], 2)
+      yield* sweep(5000)
+      assert.deepStrictEqual(yield* told, ["1 q b ready", "2 q a ready"])
+      assert.deepStrictEqual(yield* counts({ name: "b" }), [{ queue: "q", name: "b", state: "ready", count: 1 }])
+      assert.deepStrictEqual(yield* counts({ queue: "p" }), [])
+    }),
+    { retention: "1 second" }
+  )
+
+  has(
     "tells who watches of all that changes, and of a slow reader's meantime at once",
     Effect.scoped(
       Effect.gen(function* () {

@@ -6,7 +6,7 @@ import { assert } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import type { Input, TaskState } from "../../src/task/TaskState.ts"
 import { awaiting, isEnded, move, offered, whyExpired } from "../../src/task/TaskState.ts"
-import type { Advance, Claim, End, Json, Offer, Settlement } from "../../src/task/TaskStore.ts"
+import type { Advance, Claim, Count, End, Json, Offer, Settlement } from "../../src/task/TaskStore.ts"
 import { TaskStore } from "../../src/task/TaskStore.ts"
 import { Dice } from "../chaos/Dice.ts"
 
@@ -121,6 +121,15 @@ class Model {
     return [...this.tasks.values()].find(
       ({ offer, state }) => offer.name === name && offer.uniqueKey === key && !isEnded(state)
     )
+  }
+
+  get counts(): ReadonlyArray<Count> {
+    return [...this.tasks.values()].map(({ offer: { name, queue }, state }) => ({
+      queue,
+      name,
+      state: state._tag,
+      count: 1
+    }))
   }
 
   rank({ offer, state }: Known): number {
@@ -316,6 +325,7 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
     else if (command === "renew") yield* renewSome()
     else if (command === "sweep") yield* sweep()
     else yield* cancelSome(command)
+    assert.deepStrictEqual(countsOf(yield* store.counts({})), countsOf(model.counts), told)
     const ids = [...model.tasks.keys()]
     const stored = yield* store.get(ids)
     assert.deepStrictEqual(
@@ -325,6 +335,16 @@ export const agree = Effect.fnUntraced(function* (seed: number, steps: number, a
     )
   }
 })
+
+/** In one order, those of a kind together. */
+const countsOf = (counts: ReadonlyArray<Count>): ReadonlyArray<string> => {
+  const sums = new Map<string, number>()
+  for (const { count, name, queue, state } of counts) {
+    const kind = `${queue} ${name} ${state}`
+    sums.set(kind, (sums.get(kind) ?? 0) + count)
+  }
+  return [...sums].map(([kind, count]) => `${kind} ${count}`).toSorted()
+}
 
 /** For `Dice.pick`, which never has nothing to choose from. */
 const asPair = (claims: ReadonlyArray<Claim>): readonly [Claim, ...ReadonlyArray<Claim>] => {

@@ -1,5 +1,5 @@
 import { assert, layer } from "@effect/vitest"
-import { Effect, Fiber, Metric, Schedule, Schema } from "effect"
+import { Effect, Fiber, Metric, Schedule, Schema, Stream } from "effect"
 import { Query, QueryPool, RetryPolicy } from "querypool"
 import { PgMetrics } from "../../../src/pool/PgMetrics.ts"
 import { PgStatistics } from "../../../src/pool/PgStatistics.ts"
@@ -83,6 +83,31 @@ layer(Pg.layer("PgMetrics"), { excludeTestServices: true })("the metrics of a po
       assert.deepInclude(took?.attributes, { "db.system.name": "postgresql", unit: "s" })
       const failed = find(series, "db.client.operation.duration", { "db.query.summary": "bad" })
       assert.deepInclude(failed?.attributes, { "error.type": "22012", "db.response.status_code": "22012" })
+    })
+  )
+
+  it.effect("count each query of a run once, however it and its run end", () =>
+    Effect.gen(function* () {
+      const bad = Query.make("bad", (sql) => sql`select 1 / ${0}::int`)
+      const slow = Query.make("slow", (sql) => sql`select pg_sleep(600)`)
+      const options = { concurrency: 3 }
+      const series = yield* measured(
+        Effect.gen(function* () {
+          yield* Effect.exit(QueryPool.all([bad, slow], options))
+          yield* QueryPool.all([lookup, lookup], { concurrency: 1 })
+          yield* QueryPool.all([lookup, bad, lookup], { ...options, mode: "outcome" })
+          yield* Stream.runDrain(QueryPool.stream([lookup, bad], options))
+          yield* Stream.runDrain(Stream.take(QueryPool.stream([lookup, slow], options), 1))
+          return yield* Metric.snapshot
+        })
+      )
+      const ended = (name: string, error: Readonly<Record<string, string>> = {}) =>
+        countOf(find(series, "db.client.operation.duration", { "db.query.summary": name, ...error }))
+      assert.deepStrictEqual(
+        [ended("lookup"), ended("bad", { "error.type": "22012" }), ended("slow", { "error.type": "cancelled" })],
+        [6, 3, 2]
+      )
+      assert.strictEqual(series.filter(({ id }) => id === "db.client.operation.duration").length, 3)
     })
   )
 

@@ -1,49 +1,14 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { execFileSync } from "node:child_process"
-import { mkdirSync, readdirSync } from "node:fs"
+import { readdirSync } from "node:fs"
 import { join } from "node:path"
 import { PgQueryPool, Query, QueryPool, QuerySink } from "querypool"
 import { EmbeddedPostgres } from "querypool/embedded"
-import { files, inFolder } from "../../support/inFolder.ts"
+import { inFileSystem, mayMount } from "../../support/fileSystem.ts"
+import { files } from "../../support/inFolder.ts"
 import { lineFormat } from "../../support/lineFormat.ts"
 
 const pool = Layer.unwrap(Effect.map(EmbeddedPostgres, ({ url }) => PgQueryPool.layer({ url, maxConnections: 4 })))
-
-const mount = (folder: string, options: string): boolean => {
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", options, "tmpfs", folder], { stdio: "ignore" })
-    return true
-  } catch {
-    return false
-  }
-}
-
-/** Whether this process may mount a file system: root in most containers may not. */
-const mayMount = Effect.runSync(
-  inFolder((folder) =>
-    Effect.sync(() => {
-      const may = mount(folder, "size=64k")
-      if (may) execFileSync("umount", [folder])
-      return may
-    })
-  )
-)
-
-/** A file system of its own for as long as the effect runs. */
-const inFileSystem = <A, E, R>(options: string, use: (folder: string) => Effect.Effect<A, E, R>) =>
-  inFolder((folder) =>
-    Effect.acquireUseRelease(
-      Effect.sync(() => {
-        const inside = join(folder, "small")
-        mkdirSync(inside)
-        assert.isTrue(mount(inside, options))
-        return inside
-      }),
-      use,
-      (inside) => Effect.sync(() => execFileSync("umount", [inside]))
-    )
-  )
 
 const large = (folder: string, name: string) =>
   QuerySink.file({

@@ -25,6 +25,5 @@ describe("a comment of tags", () => {
     ["select 'no end --", false]
   ])("stands behind %s: %s", (sql, takes) => {
     assert.strictEqual(takesTags(sql), takes)
-    assert.strictEqual(takesTags(sql), takes)
   })
 })
