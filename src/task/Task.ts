@@ -163,9 +163,9 @@ export const enqueueAll = Effect.fnUntraced(function* <P, A, E, S extends Sessio
 ): Effect.fn.Return<ReadonlyArray<Enqueued<A, E, G>>, TaskError, TaskStore> {
   const store = yield* TaskStore
   const now = yield* Clock.currentTimeMillis
-  const terms = yield* TaskOffer.terms(task, options, now)
+  const toOffer = yield* TaskOffer.maker(task, options, now)
   const offers: Array<Offer> = []
-  for (const payload of payloads) offers.push(yield* TaskOffer.make(task, payload, terms, options, now))
+  for (const payload of payloads) offers.push(yield* toOffer(payload))
   const ids = yield* store.offer(offers, now, { onDuplicate: options.onDuplicate })
   return ids.map((id, index) => Handles.enqueued(store, task, id, id === offers[index]?.id))
 })

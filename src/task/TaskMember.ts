@@ -40,8 +40,7 @@ export const member = <P, A, E, S extends Session, G>(
 ): Member<P, A, E, G> => ({
   task,
   payload,
-  offer: (now) =>
-    Effect.flatMap(TaskOffer.terms(task, options, now), (terms) => TaskOffer.make(task, payload, terms, options, now))
+  offer: (now) => Effect.flatMap(TaskOffer.maker(task, options, now), (toOffer) => toOffer(payload))
 })
 
 /**

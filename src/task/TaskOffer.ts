@@ -45,30 +45,35 @@ export const terms = (
   })
 
 /**
- * A task with its payload, to be offered.
+ * Makes of payloads what is offered.
  *
  * @internal
  */
-export const make = <P>(
-  task: Pick<Task<P, unknown>, "payload" | "uniqueKey" | "limitKey">,
-  payload: P,
-  { at, name, priority, queue }: Terms,
+export const maker = <P>(
+  task: Pick<Task<P, unknown>, "name" | "queue" | "priority" | "payload" | "uniqueKey" | "limitKey">,
   options: EnqueueOptions,
   now: number
-): Effect.Effect<Offer, TaskError> =>
-  Effect.mapBoth(Schema.encodeEffect(task.payload)(payload), {
-    onSuccess: (encoded) => ({
-      id: nextId(now),
-      name,
-      queue,
-      priority,
-      payload: encoded,
-      at,
-      uniqueKey: options.uniqueKey ?? task.uniqueKey?.(payload),
-      limitKey: task.limitKey?.(payload)
-    }),
-    onFailure: ({ message }) => new TaskError({ task: name, reason: new Unfit({ what: "payload", message }) })
-  })
+): Effect.Effect<(payload: P) => Effect.Effect<Offer, TaskError>, TaskError> => {
+  const encode = Schema.encodeEffect(task.payload)
+  return Effect.map(
+    terms(task, options, now),
+    ({ at, name, priority, queue }) =>
+      (payload) =>
+        Effect.mapBoth(encode(payload), {
+          onSuccess: (encoded) => ({
+            id: nextId(now),
+            name,
+            queue,
+            priority,
+            payload: encoded,
+            at,
+            uniqueKey: options.uniqueKey ?? task.uniqueKey?.(payload),
+            limitKey: task.limitKey?.(payload)
+          }),
+          onFailure: ({ message }) => new TaskError({ task: name, reason: new Unfit({ what: "payload", message }) })
+        })
+  )
+}
 
 const part = (value: number, length: number): string => value.toString(16).padStart(length, "0")
 
