@@ -6,7 +6,7 @@
  *     npm run -s examples -- coming-from    those for who comes from Celery or gevent, and what they wrote in Python
  */
 import { NodeRuntime } from "@effect/platform-node"
-import { Console, Effect, Redacted } from "effect"
+import { Array, Console, Effect, Redacted } from "effect"
 import { execFile, spawnSync } from "node:child_process"
 import { existsSync, globSync, readFileSync } from "node:fs"
 import { promisify } from "node:util"
@@ -52,7 +52,14 @@ const runOne = (name: string, url: Redacted.Redacted) =>
 
 const program = Effect.gen(function* () {
   const { url } = yield* EmbeddedPostgres
-  yield* Effect.forEach(names, (name) => runOne(name, url), { discard: true })
+  const all = (some: ReadonlyArray<string>) => Effect.forEach(some, (name) => runOne(name, url), { discard: true })
+  yield* all(names.filter((name) => !name.includes("/")))
+  // Both of a pair one after the other: they share their tables. Most of its time a pair waits for workers to stop.
+  const pairs = Array.groupBy(
+    names.filter((name) => name.includes("/")),
+    (name) => outOf(name).pathname
+  )
+  yield* Effect.forEach(Object.values(pairs), all, { discard: true, concurrency: 4 })
 })
 
 program.pipe(Effect.provide(EmbeddedPostgres.layer()), NodeRuntime.runMain)

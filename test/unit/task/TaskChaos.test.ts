@@ -209,8 +209,8 @@ describe("whatever happens", () => {
     () =>
       Effect.gen(function* () {
         let begun = 0
-        for (let seed = 0; seed < 400; seed++) begun += yield* round(seed)
-        assert.isAbove(begun, 4000)
+        for (let seed = 0; seed < 150; seed++) begun += yield* round(seed)
+        assert.isAbove(begun, 1500)
       }),
     { timeout: 240_000 }
   )
